@@ -1,0 +1,51 @@
+"""Stage kg: merge ontologies (and UMLS, where there is one) into one DuckDB file.
+
+Reads: manifests of the ontologies; a folder of RRF files.
+Writes: <results>/kg/kg.duckdb, <results>/kg/counts.json.
+"""
+
+KG = f"{RESULTS}/kg/kg.duckdb"
+KG_COUNTS = f"{RESULTS}/kg/counts.json"
+
+
+def rrf_files():
+    """Return the files of the UMLS folder, so that a new release makes the graph stale."""
+    folder = CONFIG.kg.rrf.folder
+    # A folder that is not there yet is reported by the command itself, not by a dry run.
+    return sorted(str(path) for path in Path(folder).glob("*.RRF")) if folder else []
+
+
+rule kg:
+    """Build the knowledge graph."""
+    input:
+        KG,
+
+
+rule kg_build:
+    """Build the knowledge graph's database."""
+    input:
+        sources=[source(name) for name in CONFIG.kg.sources],
+        rrf=rrf_files(),
+    output:
+        database=KG,
+        counts=KG_COUNTS,
+    log:
+        f"{RESULTS}/logs/kg_build.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/kg_build.tsv"
+    conda:
+        "../envs/kg.yaml"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    params:
+        stamp=stamp("kg_build"),
+        config=RESOLVED,
+        sources=lambda wildcards, input: options("--source", input.sources),
+    message:
+        "kg: build {output.database}"
+    shell:
+        "python -m balign kg build --config {params.config:q}"
+        " {params.sources}"
+        " --database {output.database:q} --counts {output.counts:q} 2> {log:q}"

@@ -1,0 +1,343 @@
+"""Hand-written XML in, rows out; broken and poisoned files refused."""
+
+import gzip
+import html
+
+import pyarrow.parquet as pq
+import pytest
+from balign.corpus.parse import corpus_parse, read_rows
+from balign.errors import DataError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+FULL = """
+  <PubmedArticle>
+    <MedlineCitation Status="PubMed-not-MEDLINE" Owner="NLM" VersionID="2">
+      <PMID Version="2">30271887</PMID>
+      <Article PubModel="Electronic">
+        <Journal>
+          <JournalIssue><PubDate><MedlineDate>1978 Nov-1979 Jan</MedlineDate></PubDate>
+          </JournalIssue>
+          <Title>Journal of  Trials</Title>
+        </Journal>
+        <ArticleTitle>[Effects of CO<sub>2</sub> on <i>E. <b>coli</b></i>
+            in &#x3b2;-cells &amp; mice].</ArticleTitle>
+        <Abstract>
+          <AbstractText Label="BACKGROUND" NlmCategory="BACKGROUND">First&#xa0;section,
+            <!-- not this -->
+            10<sup>-9</sup>&#x2009;M &lt; 5.</AbstractText>
+          <AbstractText Label="LEVEL OF EVIDENCE: 4"/>
+          <AbstractText>With <mml:math xmlns:mml="http://www.w3.org/1998/Math/MathML">
+              <mml:msup><mml:mi>R</mml:mi>
+              <mml:mn>2</mml:mn></mml:msup> </mml:math> = 0.74.</AbstractText>
+          <CopyrightInformation>© 1979.</CopyrightInformation>
+        </Abstract>
+        <Language>fre</Language><Language>eng</Language>
+        <PublicationTypeList>
+          <PublicationType UI="D016428">Journal Article</PublicationType>
+          <PublicationType UI="D016449">Randomized Controlled Trial</PublicationType>
+        </PublicationTypeList>
+        <VernacularTitle>Effets du CO<sub>2</sub>.</VernacularTitle>
+      </Article>
+      <ChemicalList>
+        <Chemical><RegistryNumber>0</RegistryNumber>
+          <NameOfSubstance UI="D000906">Antibodies</NameOfSubstance></Chemical>
+        <Chemical><RegistryNumber>3K9958V90M</RegistryNumber>
+          <NameOfSubstance UI="D000431">Ethanol</NameOfSubstance></Chemical>
+      </ChemicalList>
+      <CommentsCorrectionsList><CommentsCorrections RefType="UpdateOf">
+        <PMID Version="1">99999999</PMID></CommentsCorrections></CommentsCorrectionsList>
+      <MeshHeadingList>
+        <MeshHeading><DescriptorName UI="D006801" MajorTopicYN="N">Humans</DescriptorName>
+        </MeshHeading>
+        <MeshHeading><DescriptorName UI="D003042" MajorTopicYN="N">Cocaine</DescriptorName>
+          <QualifierName UI="Q000378" MajorTopicYN="Y">metabolism</QualifierName>
+          <QualifierName UI="Q000502" MajorTopicYN="N">physiology</QualifierName></MeshHeading>
+      </MeshHeadingList>
+      <OtherAbstract Type="Publisher" Language="fre">
+        <AbstractText>Une autre.</AbstractText></OtherAbstract>
+      <KeywordList Owner="NOTNLM"><Keyword MajorTopicYN="N"><i>E. coli</i></Keyword>
+        <Keyword MajorTopicYN="N">gas</Keyword></KeywordList>
+    </MedlineCitation>
+    <PubmedData>
+      <ArticleIdList>
+        <ArticleId IdType="pubmed">30271887</ArticleId>
+        <ArticleId IdType="doi">10.1000/own</ArticleId>
+      </ArticleIdList>
+      <ReferenceList><Reference><Citation>Someone else.</Citation><ArticleIdList>
+        <ArticleId IdType="doi">10.1000/cited</ArticleId>
+        <ArticleId IdType="pmc">PMC1</ArticleId></ArticleIdList></Reference></ReferenceList>
+    </PubmedData>
+  </PubmedArticle>"""
+
+BARE = """
+  <PubmedArticle><MedlineCitation><PMID>7</PMID><Article><ArticleTitle/></Article></MedlineCitation>
+  </PubmedArticle>"""
+
+BOOK = """
+  <PubmedBookArticle>
+    <BookDocument>
+      <PMID Version="1">20301295</PMID>
+      <ArticleIdList><ArticleId IdType="bookaccession">NBK1116</ArticleId></ArticleIdList>
+      <Book><BookTitle>GeneReviews</BookTitle><PubDate><Year>1993</Year></PubDate></Book>
+      <ArticleTitle>Marfan Syndrome</ArticleTitle>
+      <Language>eng</Language>
+      <PublicationType UI="D016454">Review</PublicationType>
+      <Abstract><AbstractText Label="DIAGNOSIS">By criteria.</AbstractText></Abstract>
+    </BookDocument>
+    <PubmedBookData><ArticleIdList><ArticleId IdType="doi">10.1000/book</ArticleId></ArticleIdList>
+    </PubmedBookData>
+  </PubmedBookArticle>"""
+
+DELETIONS = """
+  <DeleteCitation>
+    <PMID Version="1">31688362</PMID>
+    <PMID>31764432</PMID>
+  </DeleteCitation>"""
+
+EMPTY = {
+    "vernacular_title": None,
+    "abstract": [],
+    "languages": [],
+    "journal": None,
+    "year": None,
+    "publication_types": [],
+    "mesh": [],
+    "chemicals": [],
+    "keywords": [],
+    "doi": None,
+    "pmcid": None,
+    "status": None,
+}
+
+
+def test_every_field_of_a_citation(pubmed_file):
+    (row,) = read_rows(pubmed_file(FULL))
+    assert row == {
+        "kind": "citation",
+        "pmid": 30271887,
+        "version": 2,
+        "title": "[Effects of CO2 on E. coli in β-cells & mice].",
+        "vernacular_title": "Effets du CO2.",
+        "abstract": [
+            {
+                "label": "BACKGROUND",
+                "category": "BACKGROUND",
+                "text": "First section, 10-9 M < 5.",
+            },
+            {"label": None, "category": None, "text": "With R2 = 0.74."},
+        ],
+        "languages": ["fre", "eng"],
+        "journal": "Journal of Trials",
+        "year": 1978,
+        "publication_types": ["Journal Article", "Randomized Controlled Trial"],
+        "mesh": [
+            {"ui": "D006801", "name": "Humans", "major": False, "qualifiers": []},
+            {
+                "ui": "D003042",
+                "name": "Cocaine",
+                "major": True,
+                "qualifiers": ["metabolism", "physiology"],
+            },
+        ],
+        "chemicals": [
+            {"ui": "D000906", "name": "Antibodies", "registry": None},
+            {"ui": "D000431", "name": "Ethanol", "registry": "3K9958V90M"},
+        ],
+        "keywords": ["E. coli", "gas"],
+        "doi": "10.1000/own",
+        "pmcid": None,
+        "status": "PubMed-not-MEDLINE",
+    }
+
+
+def test_missing_pieces_are_null_or_empty(pubmed_file):
+    (row,) = read_rows(pubmed_file(BARE))
+    assert row == {"kind": "citation", "pmid": 7, "version": 1, "title": "", **EMPTY}
+
+
+def test_a_book_chapter_is_a_citation(pubmed_file):
+    (row,) = read_rows(pubmed_file(BOOK))
+    assert row == {
+        **EMPTY,
+        "kind": "citation",
+        "pmid": 20301295,
+        "version": 1,
+        "title": "Marfan Syndrome",
+        "abstract": [{"label": "DIAGNOSIS", "category": None, "text": "By criteria."}],
+        "languages": ["eng"],
+        "journal": "GeneReviews",
+        "year": 1993,
+        "publication_types": ["Review"],
+        "doi": "10.1000/book",
+    }
+
+
+def test_file_with_citations_books_and_deletions(pubmed_file, tmp_path):
+    output = tmp_path / "parsed" / "pubmed24n0001.parquet"
+    corpus_parse(pubmed_file(FULL, BARE, BOOK, DELETIONS), output)
+    table = pq.read_table(output)
+    assert table["kind"].to_pylist() == ["citation"] * 3 + ["deletion"] * 2
+    assert table["pmid"].to_pylist() == [30271887, 7, 20301295, 31688362, 31764432]
+    assert table["version"].to_pylist() == [2, 1, 1, 1, None]
+    assert table["title"].to_pylist()[3:] == [None, None]
+
+
+def test_same_input_gives_the_same_bytes(pubmed_file, tmp_path):
+    source = pubmed_file(FULL, BARE, DELETIONS)
+    for name in ("a", "b"):
+        corpus_parse(source, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_rows_are_written_in_several_row_groups(pubmed_file, citation, tmp_path):
+    corpus_parse(pubmed_file(*(citation(n) for n in range(1, 4501))), tmp_path / "out.parquet")
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    assert file.num_row_groups == 3
+    assert file.read(["pmid"])["pmid"].to_pylist() == list(range(1, 4501))
+
+
+def test_plain_xml_is_read_too(pubmed_file, tmp_path):
+    plain = tmp_path / "own.xml"
+    plain.write_bytes(gzip.decompress(pubmed_file(BARE).read_bytes()))
+    assert [row["pmid"] for row in read_rows(plain)] == [7]
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [
+        ("<Year>2021</Year>", 2021),
+        ("<MedlineDate>1977-1978</MedlineDate>", 1977),
+        ("<MedlineDate>Winter 1979</MedlineDate>", 1979),
+        ("<MedlineDate>Spring-Summer</MedlineDate>", None),
+        ("<MedlineDate>No. 12345</MedlineDate>", None),
+    ],
+)
+def test_year(pubmed_file, citation, date, year):
+    (row,) = read_rows(pubmed_file(citation(1).replace("<Year>1979</Year>", date)))
+    assert row["year"] == year
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="￾￿")),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_text_is_kept_to_the_character(pubmed_file, citation, pieces):
+    marked = "".join(f"<i>{html.escape(piece)}</i> \n" for piece in pieces)
+    (row,) = read_rows(pubmed_file(citation(1, title=marked)))
+    assert row["title"] == " ".join(" ".join(pieces).split())
+
+
+def refused(source, tmp_path, *parts):
+    """Check that a file is refused, that the message has ``parts`` and that nothing is left."""
+    with pytest.raises(DataError) as caught:
+        corpus_parse(source, tmp_path / "out" / "a.parquet")
+    for part in (source.name, *parts):
+        assert part in str(caught.value)
+    assert list((tmp_path / "out").iterdir()) == []
+    return str(caught.value)
+
+
+def doctype(declarations):
+    return f'<?xml version="1.0"?>\n<!DOCTYPE PubmedArticleSet [{declarations}]>\n'
+
+
+LAUGHS = '<!ENTITY a0 "ha">' + "".join(
+    f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("declarations", "title"),
+    [
+        (LAUGHS, "&a9;"),
+        (LAUGHS, "unused"),
+        ('<!ENTITY a "one">', "&a;"),
+        ('<!ENTITY a SYSTEM "file://{secret}">', "x &a; y"),
+        ('<!ENTITY a SYSTEM "http://127.0.0.1:9/a">', "x &a; y"),
+        ('<!ENTITY % a SYSTEM "file://{secret}"> %a;', "x"),
+    ],
+)
+def test_entities_are_refused(pubmed_file, citation, tmp_path, declarations, title):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("TOPSECRET")
+    head = doctype(declarations.replace("{secret}", str(secret)))
+    source = pubmed_file(citation(1), citation(2, title=title), head=head)
+    assert "TOPSECRET" not in refused(source, tmp_path)
+
+
+def test_an_unknown_entity_is_an_error_with_its_line(pubmed_file, citation, tmp_path):
+    source = pubmed_file(citation(1, title="a&nbsp;b"))
+    lines = gzip.decompress(source.read_bytes()).decode().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "&nbsp;" in text)
+    refused(source, tmp_path, "nbsp", f".xml.gz, line {line}")
+
+
+def test_every_truncation_is_noticed(pubmed_file, citation, tmp_path):
+    whole = pubmed_file(citation(1), DELETIONS).read_bytes()
+    source = tmp_path / "cut.xml.gz"
+    for length in range(len(whole)):
+        source.write_bytes(whole[:length])
+        with pytest.raises(DataError):
+            list(read_rows(source))
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_file_gives_rows_or_a_data_error(pubmed_file, tmp_path, data):
+    text = bytearray(gzip.decompress(pubmed_file(FULL, BOOK, DELETIONS).read_bytes()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        text[place : place + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=4))
+    source = tmp_path / "damaged.xml"
+    source.write_bytes(text)
+    try:
+        corpus_parse(source, tmp_path / "out.parquet")
+    except DataError as error:
+        assert "damaged.xml" in str(error)
+
+
+def test_damaged_gzip(pubmed_file, tmp_path):
+    source = pubmed_file(FULL)
+    whole = source.read_bytes()
+    source.write_bytes(whole[:-8] + b"\0\0\0\0" + whole[-4:])
+    refused(source, tmp_path, "not a whole gzip file", "byte")
+    source.write_bytes(b"<html>Not found</html>")
+    refused(source, tmp_path, "not a whole gzip file")
+
+
+def test_truncated_xml_in_a_whole_gzip(pubmed_file, tmp_path):
+    source = pubmed_file(FULL)
+    text = gzip.decompress(source.read_bytes())
+    source.write_bytes(gzip.compress(text[: len(text) // 2]))
+    refused(source, tmp_path, "not well-formed XML", "line")
+
+
+def test_other_xml_is_refused(pubmed_file, tmp_path):
+    source = pubmed_file("<head/>", head="", root="html")
+    refused(source, tmp_path, "<html>", "PubmedArticleSet")
+
+
+def test_an_unknown_element_is_not_skipped(pubmed_file, citation, tmp_path):
+    refused(pubmed_file(citation(1), "<Pubmed2Article/>", citation(2)), tmp_path, "Pubmed2Article")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('<PMID Version="1">5</PMID>', "", "<PMID>"),
+        ('<PMID Version="1">5</PMID>', "<PMID>five</PMID>", "'five' is not a number"),
+        ('Version="1"', 'Version="b"', "Version 'b' is not a number"),
+        ("MedlineCitation", "Medline", "<MedlineCitation>"),
+    ],
+)
+def test_a_citation_without_identity_is_refused(pubmed_file, citation, tmp_path, old, new, message):
+    refused(pubmed_file(citation(5).replace(old, new)), tmp_path, message, "line")
+
+
+def test_no_such_file(tmp_path):
+    refused(tmp_path / "none.xml.gz", tmp_path, "No such file")

@@ -1,0 +1,209 @@
+"""The configuration: all stages' settings, how files are read, and errors that help.
+
+Files are layered as Snakemake layers them: ``config/config.yaml`` first, each further file over
+it; mappings merge, lists and values replace.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from balign.corpus.settings import CorpusSettings
+from balign.errors import ConfigError
+from balign.evaluate.settings import EvaluateSettings
+from balign.graph.settings import GraphSettings
+from balign.kg.settings import KgSettings
+from balign.linking.settings import LinkingSettings
+from balign.pretrain.settings import PretrainSettings
+from balign.report.settings import ReportSettings
+from balign.settings import Settings
+from balign.sources.settings import SourcesSettings
+
+
+class PathSettings(Settings):
+    """Where files go."""
+
+    data: str = Field("data", description="Folder of downloaded sources, shared by all runs.")
+    results: str = Field("results/demo", description="Folder of everything this run computes.")
+
+
+class Config(Settings):
+    """The whole configuration."""
+
+    paths: PathSettings = Field(PathSettings(), description="Where files go.")
+    sources: SourcesSettings = Field(SourcesSettings(), description="Downloads.")
+    kg: KgSettings = Field(KgSettings(), description="Knowledge graph.")
+    corpus: CorpusSettings = Field(CorpusSettings(), description="PubMed text.")
+    linking: LinkingSettings = Field(LinkingSettings(), description="Entity linking.")
+    graph: GraphSettings = Field(GraphSettings(), description="Graph arrays for training.")
+    pretrain: PretrainSettings = Field(PretrainSettings(), description="Alignment pre-training.")
+    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="Evaluation.")
+    report: ReportSettings = Field(ReportSettings(), description="Report.")
+
+
+def load_config(files: Sequence[Path], merged: Mapping[str, Any] | None = None) -> Config:
+    """Read and check configuration files.
+
+    Args:
+        files: YAML files, lowest precedence first.
+        merged: the final mapping where the caller has already layered files and command-line
+            values (Snakemake's ``config``); made from ``files`` when absent.
+
+    Raises:
+        ConfigError: for YAML that does not parse, an unknown key (with the nearest valid one) or a
+            value of the wrong type or range; it names file, line and key path.
+    """
+    layers = [(path, _read_yaml(path)) for path in files]
+    for path, (values, lines) in layers:
+        _check_keys(values, Config, (), f"{path}", lines)
+    if merged is None:
+        merged = {}
+        for _, (values, _) in layers:
+            merged = _merge(merged, values)
+    else:
+        _check_keys(merged, Config, (), "the command line (--config)", {})
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise _readable(error, layers) from None
+
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """Return a file's mapping and the line of every key path in it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"the configuration file cannot be read: {error.strerror}",
+            where=str(path),
+            hint="give an existing file with --configfile (snakemake) or --config (balign)",
+        ) from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+    if values is None:
+        return {}, {}
+    if not isinstance(values, dict):
+        raise ConfigError("the top level must be a mapping of stages", where=str(path))
+    return values, dict(_key_lines(node, ()))
+
+
+def _key_lines(
+    node: yaml.Node | None, path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            yield here, key.start_mark.line + 1
+            yield from _key_lines(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            yield (*path, position), value.start_mark.line + 1
+            yield from _key_lines(value, (*path, position))
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def settings_classes(annotation: Any) -> list[type[BaseModel]]:
+    """Return the settings classes inside a type: itself, a union's members, a tuple's items."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, tuple, typing.Annotated):
+        return [model for part in typing.get_args(annotation) for model in settings_classes(part)]
+    return []
+
+
+def _candidates(models: list[type[BaseModel]], values: Mapping[str, Any]) -> list[type[BaseModel]]:
+    """Narrow a union of settings classes by its discriminator, the key ``family``."""
+    named = [
+        model
+        for model in models
+        if "family" in model.model_fields
+        and values.get("family") in typing.get_args(model.model_fields["family"].annotation)
+    ]
+    return named or models
+
+
+def _check_keys(
+    values: Any, model: type[BaseModel], path: tuple[str | int, ...], where: str, lines: Lines
+) -> None:
+    if not isinstance(values, Mapping):
+        return
+    for key, value in values.items():
+        here = (*path, str(key))
+        field = model.model_fields.get(str(key))
+        if field is None:
+            line = f", line {lines[here]}" if here in lines else ""
+            raise ConfigError(
+                f"unknown configuration key '{key_path(here)}'",
+                where=f"{where}{line}",
+                hint=_nearest(str(key), path, model),
+            )
+        inner = settings_classes(field.annotation)
+        if not inner:
+            continue
+        items: list[tuple[tuple[str | int, ...], Any]] = [(here, value)]
+        if isinstance(value, list | tuple):
+            items = [((*here, position), item) for position, item in enumerate(value)]
+        for place, item in items:
+            if isinstance(item, Mapping):
+                _check_keys(item, _candidates(inner, item)[0], place, where, lines)
+
+
+def _nearest(key: str, path: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    valid = list(model.model_fields)
+    close = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{key_path((*path, close[0]))}'?"
+    return f"valid keys here: {', '.join(valid)}"
+
+
+def key_path(path: Sequence[str | int]) -> str:
+    """Write a key path as people do: ``pretrain.models[1].steps``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _readable(
+    error: ValidationError, layers: Sequence[tuple[Path, tuple[dict[str, Any], Lines]]]
+) -> ConfigError:
+    problems = []
+    for item in error.errors(include_url=False):
+        path = tuple(item["loc"])
+        # A discriminated union adds the tag of the branch to the path; no file has it as a key.
+        place = "the command line (--config)"
+        for file, (_, lines) in layers:
+            for known in (path, *(path[:i] + path[i + 1 :] for i in range(len(path)))):
+                if known in lines:
+                    path, place = known, f"{file}, line {lines[known]}"
+                    break
+        given = "" if isinstance(item["input"], Mapping) else f" (given: {item['input']!r})"
+        problems.append((f"{key_path(path)}: {item['msg']}{given}", place))
+    return ConfigError(
+        "wrong value in the configuration: " + "; ".join(text for text, _ in problems),
+        where="; ".join(dict.fromkeys(place for _, place in problems)),
+        hint="docs/configuration.md lists every key with its type and default",
+    )

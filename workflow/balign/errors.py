@@ -1,0 +1,36 @@
+"""The exceptions that a user may see; everything else is a defect of balign."""
+
+from __future__ import annotations
+
+
+class BalignError(Exception):
+    """An error with three parts: what went wrong, where, and what to do about it.
+
+    The command line prints it without a traceback and exits with status 1.
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.hint:
+            lines.append(f"  hint:  {self.hint}")
+        return "\n".join(lines)
+
+
+class ConfigError(BalignError):
+    """The configuration is wrong; names the file, the key path and the nearest valid key."""
+
+
+class SourceError(BalignError):
+    """A data source could not be had, or is not what the registry says."""
+
+
+class DataError(BalignError):
+    """An input file breaks its format; names the file and the line, row or byte."""

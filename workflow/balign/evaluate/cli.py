@@ -1,0 +1,81 @@
+"""``balign evaluate``: one verb for each rule, and one to look at the leaderboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(help="Try the models on tasks; compare them.", no_args_is_help=True)
+
+_CONFIG = typer.Option(
+    ["config/config.yaml"], "--config", "-c", help="Configuration files, lowest precedence first."
+)
+
+
+@app.command()
+def task(
+    name: str = typer.Argument(..., metavar="TASK", help="Name of a task of the configuration."),
+    model_name: str = typer.Option(..., help="Model's name; `base` for the untouched encoder."),
+    model: Path = typer.Option(..., exists=True, help="Model folder, or MANIFEST.json in it."),
+    seed: int = typer.Option(1, help="Seed of this run."),
+    output: Path = typer.Option(..., help="Result (JSON); predictions go beside it (Parquet)."),
+    database: Path | None = typer.Option(None, exists=True, help="kg.duckdb."),
+    abstracts: list[Path] = typer.Option([], exists=True, help="Abstracts (Parquet); repeatable."),
+    source: Path | None = typer.Option(
+        None, exists=True, help="MANIFEST.json of the task's source."
+    ),
+    config: list[Path] = _CONFIG,
+) -> None:
+    """Evaluate one model on one task with one seed."""
+    from balign.config import load_config
+    from balign.errors import ConfigError
+    from balign.evaluate.task import evaluate_task
+
+    tasks = {one.name: one for one in load_config(config).evaluate.tasks}
+    if name not in tasks:
+        raise ConfigError(
+            f"no task is called '{name}'", hint=f"tasks: {', '.join(tasks) or 'none'}"
+        )
+    evaluate_task(
+        tasks[name],
+        model_name=model_name,
+        model=model,
+        seed=seed,
+        output=output,
+        database=database,
+        abstracts=abstracts,
+        source=source,
+    )
+
+
+@app.command()
+def table(
+    result: list[Path] = typer.Option(..., exists=True, help="Results (JSON); repeatable."),
+    csv: Path = typer.Option(..., help="Leaderboard as CSV."),
+    json: Path = typer.Option(..., help="Leaderboard as JSON, skipped tasks included."),
+    config: list[Path] = _CONFIG,
+) -> None:
+    """Make the leaderboard from the results of all tasks, models and seeds."""
+    from balign.config import load_config
+    from balign.evaluate.table import evaluate_table
+
+    settings = load_config(config).evaluate
+    evaluate_table(result, settings.bootstrap_samples, csv=csv, json=json)
+
+
+@app.command()
+def show(
+    leaderboard: Path = typer.Option(..., exists=True, help="leaderboard.json."),
+) -> None:
+    """Print a leaderboard as a table."""
+    from rich.console import Console
+
+    from balign.evaluate.show import leaderboard_table, skipped_lines
+    from balign.files import read_json
+
+    values = read_json(leaderboard)
+    console = Console()
+    console.print(leaderboard_table(values["rows"]))
+    for line in skipped_lines(values["skipped"]):
+        console.print(line, markup=False)

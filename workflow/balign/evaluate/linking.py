@@ -1,0 +1,110 @@
+"""Zero-shot linking: what its families share.
+
+A query is linked to the concept of the nearest name (METHODS of SapBERT, NAACL 2021, section 3;
+mean pooling here, as the sentence encoder was trained).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from balign.errors import DataError
+from balign.evaluate.embed import embed_names, load_encoder, nearest_concepts
+
+log = logging.getLogger(__name__)
+
+METRICS = ("accuracy@1", "accuracy@5")
+CANDIDATES = {"concept": pl.String, "name": pl.String}
+_DEPTH = 5
+
+
+@dataclass(frozen=True)
+class Query:
+    """A string to link.
+
+    Attributes:
+        text: the string.
+        gold: right concepts, sorted; empty where no candidate is right, which counts as a miss.
+        identifier: what the annotators wrote; empty where the gold is a concept itself.
+        subsets: named subsets that the query belongs to.
+    """
+
+    text: str
+    gold: tuple[str, ...]
+    identifier: str = ""
+    subsets: tuple[str, ...] = ()
+
+
+@contextmanager
+def open_graph(database: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open kg.duckdb read-only.
+
+    Raises:
+        DataError: if it is not given, or is no such database.
+    """
+    if database is None:
+        raise DataError("this task reads the knowledge graph", hint="give --database kg.duckdb")
+    try:
+        connection = duckdb.connect(str(database), read_only=True)
+    except duckdb.Error as error:
+        raise DataError(
+            f"the knowledge graph cannot be opened: {error}", where=str(database)
+        ) from None
+    try:
+        yield connection
+    except duckdb.CatalogException as error:
+        raise DataError(
+            f"the knowledge graph lacks a table or column: {error}", where=str(database)
+        ) from None
+    finally:
+        connection.close()
+
+
+def link(model: Path, queries: Sequence[Query], candidates: pl.DataFrame) -> pl.DataFrame:
+    """Link every query to the concepts of the nearest names.
+
+    Args:
+        model: folder of the text encoder.
+        queries: distinct queries.
+        candidates: columns ``concept`` and ``name``.
+
+    Returns:
+        One row a query: ``example`` (position), ``query``, ``identifier``, ``gold``, ``predicted``
+        (concept), ``name`` (the winning name), ``score``, ``rank`` (of the first right concept
+        among the five best, null where there is none), ``correct``, ``subsets``.
+    """
+    candidates = candidates.sort("concept", "name")
+    concepts = candidates["concept"].unique(maintain_order=True).to_list()
+    position = {concept: row for row, concept in enumerate(concepts)}
+    names = candidates["name"].to_list()
+    concept_of = np.array([position[one] for one in candidates["concept"]], dtype=np.int64)
+    encoder = load_encoder(model)
+    name_vectors = embed_names(encoder, names, "candidate names embedded")
+    query_vectors = embed_names(encoder, [one.text for one in queries], "queries embedded")
+    found = nearest_concepts(query_vectors, name_vectors, concept_of, _DEPTH)
+    ranks = []
+    for query, best in zip(queries, found.concepts, strict=True):
+        gold = {position[one] for one in query.gold if one in position}
+        ranks.append(next((r for r, one in enumerate(best.tolist(), 1) if one in gold), None))
+    return pl.DataFrame(
+        {
+            "example": np.arange(len(queries), dtype=np.int64),
+            "query": [one.text for one in queries],
+            "identifier": [one.identifier for one in queries],
+            "gold": pl.Series([list(one.gold) for one in queries], dtype=pl.List(pl.String)),
+            "predicted": [concepts[one] for one in found.concepts[:, 0]],
+            "name": [names[one] for one in found.names],
+            "score": found.scores,
+            "rank": pl.Series(ranks, dtype=pl.Int32),
+            "correct": [rank == 1 for rank in ranks],
+            "subsets": pl.Series([list(one.subsets) for one in queries], dtype=pl.List(pl.String)),
+        }
+    )

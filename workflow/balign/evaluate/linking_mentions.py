@@ -1,0 +1,132 @@
+"""Family ``linking_mentions``: link the distinct annotated mentions of a PubTator corpus.
+
+The protocol: distinct (mention, identifiers), case aside; candidates are all names of the concepts
+in some branches of MeSH; a hit is a concept that carries a gold MeSH id, for a composite mention
+any of its ids. Subsets: ``single`` and ``composite`` (one id or several), ``refined`` (the string,
+case aside, is no mention of train or development and no candidate name: Tutubalina et al., COLING
+2020), ``covered`` (a gold id is among the candidates; the others can only be missed).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from balign.errors import DataError
+from balign.evaluate.linking import CANDIDATES, METRICS, Query, link, open_graph
+from balign.evaluate.outcome import Outcome, Run
+from balign.evaluate.pubtator import Annotation, read_annotations
+from balign.evaluate.settings import MentionLinkingTask
+
+log = logging.getLogger(__name__)
+
+SUBSETS = ("refined", "single", "composite", "covered")
+
+
+def run(task: MentionLinkingTask, run: Run) -> Outcome:
+    """Link the mentions of the test set.
+
+    Raises:
+        DataError: if the corpus or the graph has nothing to link.
+    """
+    if run.source is None:
+        raise DataError("this task reads a corpus", hint="give --source MANIFEST.json")
+    test, development, train = (
+        [one for one in _part(run.source, part) if one.entity_type == task.entity_type]
+        for part in ("test", "dev", "train")
+    )
+    with open_graph(run.database) as graph:
+        candidates = _candidates(graph, task.tree_prefixes)
+        concepts_of = _concepts_of_mesh(graph, set(candidates["concept"]))
+    seen = [one.mention for one in (*train, *development)]
+    known = {one.casefold() for one in (*seen, *candidates["name"])}
+    queries = mention_queries(test, concepts_of, known)
+    if not queries or candidates.is_empty():
+        raise DataError(
+            f"nothing to link: {len(queries)} mentions of type {task.entity_type}, "
+            f"{len(candidates)} candidate names",
+            where=str(run.source),
+            hint="check entity_type and tree_prefixes of the task, and that kg.sources has mesh",
+        )
+    counts = {
+        "annotations": len(test),
+        "annotations_without_identifier": sum(not one.identifiers for one in test),
+        "candidate_names": len(candidates),
+        "candidate_concepts": candidates["concept"].n_unique(),
+        "queries_not_covered": sum(not query.gold for query in queries),
+    }
+    log.info("%d distinct mentions, %s", len(queries), counts)
+    return Outcome(link(run.model, queries, candidates), METRICS, SUBSETS, counts)
+
+
+def mention_queries(
+    annotations: Iterable[Annotation], concepts_of: Mapping[str, set[str]], known: set[str]
+) -> list[Query]:
+    """Return the distinct (mention, identifiers), lower-cased; those without identifier left out.
+
+    Args:
+        annotations: annotations of the test set.
+        concepts_of: MeSH id -> candidate concepts.
+        known: case-folded strings that put a mention out of ``refined``.
+    """
+    distinct = sorted({(one.mention.lower(), one.identifiers) for one in annotations})
+    queries = []
+    for mention, identifiers in distinct:
+        if not identifiers:
+            continue
+        gold = {concept for one in identifiers for concept in concepts_of.get(one, ())}
+        subsets = ["single" if len(identifiers) == 1 else "composite"]
+        if mention.casefold() not in known:
+            subsets.append("refined")
+        if gold:
+            subsets.append("covered")
+        queries.append(Query(mention, tuple(sorted(gold)), "|".join(identifiers), tuple(subsets)))
+    return queries
+
+
+def _part(folder: Path, part: str) -> list[Annotation]:
+    """Read the file of the corpus whose name begins with ``part``."""
+    files = sorted(folder.glob(f"{part}*.txt"))
+    if len(files) != 1:
+        raise DataError(
+            f"expected one file {part}*.txt, found {len(files)}",
+            where=str(folder),
+            hint="the registry entry of a PubTator corpus names train, dev and test files",
+        )
+    return read_annotations(files[0])
+
+
+def _candidates(graph: duckdb.DuckDBPyConnection, prefixes: tuple[str, ...]) -> pl.DataFrame:
+    """Return the names, none held out, of the concepts in the given branches of MeSH."""
+    rows = graph.execute(
+        """
+        SELECT concept, name FROM atom
+        WHERE NOT held_out AND concept IN (
+            SELECT concept FROM semantic_type, unnest($prefixes) AS branch(prefix)
+            WHERE starts_with(semantic_type, 'MESH_TREE:' || prefix)
+        )
+        ORDER BY concept, name
+        """,
+        {"prefixes": list(prefixes)},
+    ).fetchall()
+    return pl.DataFrame(rows, schema=CANDIDATES, orient="row")
+
+
+def _concepts_of_mesh(
+    graph: duckdb.DuckDBPyConnection, candidates: set[str]
+) -> dict[str, set[str]]:
+    """Return MeSH id -> candidate concepts that carry it, as their own id or as another one."""
+    rows = graph.execute(
+        "SELECT concept, identifier FROM xref WHERE starts_with(identifier, 'MESH:') UNION "
+        "SELECT concept, concept FROM concept WHERE starts_with(concept, 'MESH:')"
+    ).fetchall()
+    found: dict[str, set[str]] = defaultdict(set)
+    for concept, identifier in rows:
+        if concept in candidates:
+            found[identifier.removeprefix("MESH:")].add(concept)
+    return found

@@ -1,0 +1,102 @@
+"""The graph as arrays: neighbours of a node, memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from balign.errors import DataError
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An opened graph folder; node ids are positions in ``concepts``.
+
+    Attributes:
+        path: the folder.
+        concepts: [nodes] identifiers, sorted by bytes.
+        relations: names of the relations; ``r + len(relations)`` is the inverse of ``r``.
+        relation_labels: what a person reads, in the same order.
+        indptr: [nodes + 1] int64; node i's neighbours are at ``indptr[i]:indptr[i + 1]``.
+        indices: [2 * edges] int32, neighbours, sorted by (neighbour, relation) at each node.
+        edge_relations: [2 * edges] int32; ``r`` reads "node r neighbour".
+        name_indptr: [nodes + 1] int64; node i's names are at ``name_indptr[i]:name_indptr[i + 1]``.
+        mention_count: [nodes] int64, mentions in the corpus.
+    """
+
+    path: Path
+    concepts: list[str]
+    relations: list[str]
+    relation_labels: list[str]
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    edge_relations: npt.NDArray[np.int32]
+    name_indptr: npt.NDArray[np.int64]
+    mention_count: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(cls, path: Path) -> Graph:
+        """Map the arrays of a folder written by ``balign graph build``.
+
+        Raises:
+            DataError: if a file is missing.
+        """
+        try:
+            return cls(
+                path,
+                _lines(path / "concepts.txt"),
+                _lines(path / "relations.txt"),
+                _lines(path / "relation_labels.txt"),
+                _array(path / "indptr.npy"),
+                _array(path / "indices.npy"),
+                _array(path / "relations.npy"),
+                _array(path / "name_indptr.npy"),
+                _array(path / "mention_count.npy"),
+            )
+        except OSError as error:
+            raise DataError(
+                f"no graph can be read here: {error}",
+                where=str(path),
+                hint="build it with `balign graph build`",
+            ) from None
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    @cached_property
+    def names(self) -> pl.Series:
+        """All names, node by node, each node's preferred name first."""
+        return pl.read_parquet(self.path / "names.parquet")["name"]
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {concept: node for node, concept in enumerate(self.concepts)}
+
+    def nodes(self, concepts: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Return the node id of each concept, -1 for one that is not in the graph."""
+        return np.array([self._ids.get(concept, -1) for concept in concepts], np.int64)
+
+    def neighbours(self, node: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return the neighbours of a node and the relation of each, [degree] both."""
+        edges = slice(int(self.indptr[node]), int(self.indptr[node + 1]))
+        return self.indices[edges], self.edge_relations[edges]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    """Map an array; one of no items, which cannot be mapped, is read."""
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError:
+        array = np.load(path, allow_pickle=False)
+    return array

@@ -1,0 +1,10 @@
+"""``balign pretrain``."""
+
+import typer
+
+app = typer.Typer(help="Stage pretrain.")
+
+
+@app.callback()
+def _stage() -> None:
+    """Stage pretrain."""

@@ -1,0 +1,70 @@
+"""The table of steps: for each rule, its function's module and the settings it may read.
+
+A rule, its command ``balign <stage> <verb>`` and its function share one name. Snakemake does not
+see imports, so every rule carries :func:`stamp` in its ``params``: the settings the step reads and
+a digest of the code it reaches. A change in either makes that rule's results stale, and nothing
+else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from balign.config import Config
+from balign.digest import code_digest
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rule.
+
+    Attributes:
+        module: the module whose reach is digested.
+        keys: key paths of the configuration; ``{name}`` picks an item of a list of named settings
+            by a wildcard of the rule.
+    """
+
+    module: str
+    keys: tuple[str, ...] = ()
+
+
+STEPS: Mapping[str, Step] = {
+    "sources_fetch": Step("balign.sources.fetch"),
+    "sources_encoder": Step("balign.sources.hub"),
+    "kg_build": Step("balign.kg.build", ("kg",)),
+    "corpus_parse": Step("balign.corpus.parse"),
+    "corpus_merge": Step("balign.corpus.merge"),
+    "corpus_split": Step("balign.corpus.split", ("corpus.languages", "corpus.min_characters")),
+    "corpus_count": Step("balign.corpus.count"),
+    "linking_index": Step("balign.linking.index", ("linking",)),
+    "linking_link": Step("balign.linking.link"),
+    "graph_build": Step("balign.graph.build", ("graph",)),
+    "pretrain_tokenize": Step("balign.pretrain.tokenize", ("pretrain.data", "graph.max_names")),
+    "pretrain_train": Step("balign.pretrain.train", ("pretrain.models[{model}]",)),
+    "evaluate_task": Step("balign.evaluate.task", ("evaluate.tasks[{task}]",)),
+    "evaluate_table": Step("balign.evaluate.table", ("evaluate.bootstrap_samples",)),
+    "report_render": Step("balign.report.render", ("report",)),
+}
+
+
+def settings_of(step: str, config: Config, **wildcards: str) -> dict[str, Any]:
+    """Return the settings that a step reads, by key path, as plain values."""
+    found = {}
+    for key in STEPS[step].keys:
+        value: Any = config
+        for part in key.split("."):
+            name, _, pick = part.partition("[")
+            value = getattr(value, name)
+            if pick:
+                wanted = pick.rstrip("]").format(**wildcards)
+                value = next((item for item in value if item.name == wanted), None)
+        plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+        found[key.format(**wildcards)] = plain
+    return found
+
+
+def stamp(step: str, config: Config, **wildcards: str) -> dict[str, Any]:
+    """Return what a rule records in ``params``: its settings and its code's digest."""
+    return {**settings_of(step, config, **wildcards), "code": code_digest(STEPS[step].module)}
