@@ -35,10 +35,7 @@ rule sources_fetch:
         mem_mb=1000,
         runtime=60,
     params:
-        stamp=lambda wildcards: {
-            **stamp("sources_fetch")(wildcards),
-            "entry": entry_digest(REGISTRY.entry(wildcards.name)),
-        },
+        entry=lambda wildcards: entry_digest(REGISTRY.entry(wildcards.name)),
         config=RESOLVED,
     message:
         "sources: fetch {wildcards.name} {wildcards.version}"
@@ -61,7 +58,6 @@ rule sources_encoder:
         mem_mb=2000,
         runtime=60,
     params:
-        stamp=stamp("sources_encoder"),
         encoder=lambda wildcards: ENCODERS[wildcards.key],
     message:
         "sources: fetch encoder {params.encoder}"

@@ -5,11 +5,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from balign.corpus.citation import PARSED_SCHEMA
 from balign.corpus.merge import corpus_merge, file_order, live_rows
 from balign.errors import DataError
-from hypothesis import given
-from hypothesis import strategies as st
 
 EVENTS = st.lists(
     st.one_of(

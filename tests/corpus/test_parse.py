@@ -5,10 +5,11 @@ import html
 
 import pyarrow.parquet as pq
 import pytest
-from balign.corpus.parse import corpus_parse, read_rows
-from balign.errors import DataError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from balign.corpus.parse import corpus_parse, read_rows
+from balign.errors import DataError
 
 FULL = """
   <PubmedArticle>

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+
 from balign.corpus.merge import corpus_merge
 from balign.corpus.parse import corpus_parse
 

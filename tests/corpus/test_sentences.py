@@ -1,7 +1,8 @@
 import pytest
-from balign.corpus.sentences import citation_spans, citation_text, section_spans
 from hypothesis import given
 from hypothesis import strategies as st
+
+from balign.corpus.sentences import citation_spans, citation_text, section_spans
 
 TEXT = st.text() | st.text("aB. !?()[]\"'’\u200b\u2009\xa0\n\r\t-_;…,1", max_size=60)
 

@@ -2,13 +2,14 @@
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
+
 from balign.corpus.cli import app
 from balign.corpus.merge import corpus_merge
 from balign.corpus.parse import corpus_parse
 from balign.corpus.split import corpus_split, drop_reason
 from balign.errors import DataError
 from balign.files import read_json
-from typer.testing import CliRunner
 
 LONG = "x" * 60
 
@@ -129,6 +130,10 @@ def test_a_file_that_was_not_merged_is_refused(split, pubmed_file, citation):
     with pytest.raises(DataError, match="other is not among the files merged"):
         run_split(split, "other")
     assert not (split / "abstracts" / "other.parquet").exists()
+    pq.write_table(pq.read_table(split / "live.parquet").replace_schema_metadata(), split / "bare")
+    (split / "bare").replace(split / "live.parquet")
+    with pytest.raises(DataError, match="not among the files merged"):
+        run_split(split, "pubmed24n0001")
 
 
 @pytest.mark.parametrize(

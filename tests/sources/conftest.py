@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from balign.sources.registry import SourceEntry
 from balign.sources.settings import SourcesSettings
 

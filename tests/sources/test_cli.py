@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 import yaml
+
 from balign.files import read_json, write_json
 
 

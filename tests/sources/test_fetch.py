@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from balign.errors import SourceError
 from balign.files import read_json
 from balign.sources.fetch import sources_fetch

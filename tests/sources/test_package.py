@@ -5,6 +5,7 @@ import os
 import sys
 
 import pytest
+
 from balign.sources.package import PackageArchives
 from balign.sources.places import PlaceError, parse_place
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from balign.sources.places import (
     Archive,
     PackagePlace,
@@ -11,8 +14,6 @@ from balign.sources.places import (
     parse_place,
     redact,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(

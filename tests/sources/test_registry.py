@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from balign.errors import ConfigError, SourceError
 from balign.sources.places import PackagePlace, UrlPlace, parse_place
 from balign.sources.registry import entry_digest, load_registry, manifest_path

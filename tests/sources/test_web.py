@@ -5,6 +5,7 @@ import hashlib
 import time
 
 import pytest
+
 from balign.sources.places import PlaceError
 from balign.sources.settings import SourcesSettings
 from balign.sources.web import download, looks_like_html
@@ -181,7 +182,7 @@ def test_endless_body_is_cut(web, get):
 
 def test_wrong_sha256_is_final(web, get):
     web.serve(b"x" * len(BODY))
-    with pytest.raises(PlaceError, match=f"wrong sha256: .* the registry has {SHA256}"):
+    with pytest.raises(PlaceError, match=f"wrong sha256: .* instead of {SHA256}"):
         get()
     assert len(web.requests) == 1
 

@@ -55,7 +55,12 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def file_digest(path: Path, algorithm: str) -> str:
+    """Return the hexadecimal digest of a file, read in blocks."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, algorithm).hexdigest()
+
+
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal sha256 of a file, read in blocks."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return file_digest(path, "sha256")

@@ -3,7 +3,7 @@
 A rule, its command ``balign <stage> <verb>`` and its function share one name. Snakemake does not
 see imports, so every rule carries :func:`stamp` in its ``params``: the settings the step reads and
 a digest of the code it reaches. A change in either makes that rule's results stale, and nothing
-else does.
+else does. Downloads are not here: a digest fixes their results, whatever code brings them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ class Step:
 
 
 STEPS: Mapping[str, Step] = {
-    "sources_fetch": Step("balign.sources.fetch"),
-    "sources_encoder": Step("balign.sources.hub"),
     "kg_build": Step("balign.kg.build", ("kg",)),
     "corpus_parse": Step("balign.corpus.parse"),
     "corpus_merge": Step("balign.corpus.merge"),

@@ -67,3 +67,20 @@ def count(
     from balign.corpus.count import corpus_count
 
     corpus_count(counts, output)
+
+
+@app.command()
+def download(
+    url: str = typer.Option(
+        ..., help="Address of a PubMed file; its md5 is at the same with .md5."
+    ),
+    output: Path = typer.Option(..., help="File to write."),
+    config: list[Path] = typer.Option(
+        ["config/config.yaml"], "--config", "-c", help="Configuration, lowest precedence first."
+    ),
+) -> None:
+    """Download one file of PubMed's baseline, held to the publisher's md5."""
+    from balign.config import load_config
+    from balign.corpus.download import corpus_download
+
+    corpus_download(url, output, load_config(config).sources)

@@ -160,9 +160,13 @@ def _named(parts: Sequence[Mapping[str, str | None]]) -> Sections:
 
 def _alive(pmids: pa.ChunkedArray, live: Path, parsed: Path) -> pl.DataFrame:
     """Return the rows of ``live`` for some PMIDs, whichever file they are in, sorted by PMID."""
-    merged = json.loads(pq.read_schema(live).metadata[b"files"])
-    if parsed.stem not in merged:
-        raise DataError(f"{parsed.stem} is not among the files merged", where=str(live))
+    metadata = pq.read_schema(live).metadata or {}
+    if parsed.stem not in json.loads(metadata.get(b"files", b"[]")):
+        raise DataError(
+            f"{parsed.stem} is not among the files merged",
+            where=str(live),
+            hint="run `balign corpus merge` over all parsed files, this one included",
+        )
     wanted = pl.Series(pmids.to_numpy()).unique()
     return pl.scan_parquet(live).filter(pl.col("pmid").is_in(wanted.implode())).collect()
 

@@ -115,7 +115,7 @@ def _read_tables(database: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFra
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
             edges, relations, names = (
-                pl.DataFrame(connection.sql(query))
+                connection.sql(query).pl()
                 for query in (
                     "SELECT DISTINCT head, relation, tail FROM edge",
                     "SELECT relation, label FROM relation",

@@ -75,7 +75,7 @@ def read_names(database: Path) -> pl.DataFrame:
     query = "SELECT concept, name, preferred, rank FROM atom WHERE NOT held_out"
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
-            return pl.DataFrame(connection.sql(query))
+            return connection.sql(query).pl()
     except duckdb.Error as error:
         raise DataError(
             f"the names of the knowledge graph cannot be read: {error}",

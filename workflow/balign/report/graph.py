@@ -51,7 +51,8 @@ def open_graph(folder: Path) -> Graph:
     """
 
     def lines(name: str) -> list[str]:
-        return (folder / name).read_text(encoding="utf-8").split("\n")[:-1]
+        # Not splitlines: a name may hold a rarer character that it takes for a line's end.
+        return (folder / name).read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
     def array(name: str) -> npt.NDArray[Any]:
         return np.load(folder / f"{name}.npy", mmap_mode="r")

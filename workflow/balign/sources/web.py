@@ -1,4 +1,4 @@
-"""Download over HTTP: resumed, retried, and held to a size and a sha256."""
+"""Download over HTTP: resumed, retried, and held to a size and a digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 import urllib3
 
-from balign.files import sha256_file
+from balign.files import file_digest
 from balign.sources.places import PlaceError, redact
 from balign.sources.settings import SourcesSettings
 
@@ -56,12 +56,19 @@ class _Partial:
         self.validator, self.resumed = None, False
 
 
-def download(url: str, target: Path, size: int, sha256: str, settings: SourcesSettings) -> None:
+def download(
+    url: str,
+    target: Path,
+    size: int,
+    digest: str,
+    settings: SourcesSettings,
+    algorithm: str = "sha256",
+) -> None:
     """Download ``url`` to ``target``, a temporary name of the caller's that does not exist yet.
 
     A dropped connection is resumed with a Range request, guarded by If-Range (RFC 9110, sections
     13.1.5 and 14.2); a server that sends the whole file instead, or a file that has changed, starts
-    from the beginning. Bytes put together from several responses that miss the sha256 are thrown
+    from the beginning. Bytes put together from several responses that miss the digest are thrown
     away and fetched again in one piece while retries are left.
 
     Raises:
@@ -73,7 +80,7 @@ def download(url: str, target: Path, size: int, sha256: str, settings: SourcesSe
         for attempt in range(settings.retries + 1):
             try:
                 _attempt(session, url, partial, size, settings.timeout_seconds)
-                return _check(partial, size, sha256)
+                return _check(partial, size, digest, algorithm)
             except _TryAgain as error:
                 if attempt == settings.retries:
                     times = f" ({attempt + 1} attempts)" if attempt else ""
@@ -108,7 +115,7 @@ def _attempt(
         raise _TryAgain(f"no answer for {timeout:g} s") from None
     except (requests.exceptions.ConnectionError, urllib3.exceptions.HTTPError) as error:
         if partial.size == size:
-            return  # all is there but the end mark; the sha256 decides
+            return  # all is there but the end mark; the digest decides
         if partial.size:
             what = f"the connection broke at {partial.size:,} of {size:,} bytes ({_cause(error)})"
         else:
@@ -193,13 +200,13 @@ def looks_like_html(block: bytes) -> bool:
     return _HTML.match(block.removeprefix(b"\xef\xbb\xbf")) is not None
 
 
-def _check(partial: _Partial, size: int, sha256: str) -> None:
+def _check(partial: _Partial, size: int, digest: str, algorithm: str) -> None:
     have = partial.size
     if have < size:  # closed early by a server that announces no length
         raise _TryAgain(f"truncated: {have:,} of {size:,} bytes")
-    found = sha256_file(partial.path)
-    if found != sha256:
-        what = f"wrong sha256: {found}, the registry has {sha256}"
+    found = file_digest(partial.path, algorithm)
+    if found != digest:
+        what = f"wrong {algorithm}: {found} instead of {digest}"
         if partial.resumed:
             partial.restart()
             raise _TryAgain(what)

@@ -1,0 +1,131 @@
+"""What every reader of an ontology returns, and how identifiers are written.
+
+Identifiers are ``PREFIX:ID`` with one spelling of each prefix (:func:`identifier`). Term types of
+names are ``name`` (a term's own), ``exact``, ``synonym`` (scope unknown), ``disease_name`` (of an
+annotation file), ``related``, ``narrow`` and ``broad``; a Metathesaurus brings its own (TTY).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+# Rank of a name in its concept: own names first, then true synonyms, then near ones.
+TERM_CLASS = {
+    "name": 0,
+    "exact": 1,
+    "synonym": 1,
+    "disease_name": 2,
+    "related": 3,
+    "narrow": 3,
+    "broad": 4,
+}
+
+_PREFIXES = {
+    "UMLS_CUI": "UMLS",
+    "MSH": "MESH",
+    "ORPHANET": "ORPHA",
+    "ORDO": "ORPHA",
+    "NCI": "NCIT",
+    "SCTID": "SNOMEDCT",
+    "SNOMED_CT": "SNOMEDCT",
+    "SNOMEDCT_US": "SNOMEDCT",
+    "ICD-10": "ICD10",
+    "ICD-9": "ICD9",
+    "ICD-O": "ICDO",
+}
+_DATED_SNOMED = re.compile(r"SNOMEDCT_US_\d{4}_\d{2}_\d{2}")
+# Axioms that a class is *not* below another, pointers and constraints: no facts of the graph.
+NOT_FACTS = {"excluded_subClassOf", "seeAlso", "never_in_taxon", "should_conform_to"}
+# Literature, addresses and encyclopaedias are references of a term, not other names of it.
+_REFERENCES = {"PMID", "HTTP", "HTTPS", "WIKIPEDIA", "ISBN", "DOI", "URL", "GC_ID", "ORCID"}
+_SHAPES = {
+    "UMLS": re.compile(r"C\d{7}"),
+    "MESH": re.compile(r"[CD](\d{6}|\d{9})"),
+}
+
+
+def identifier(prefix: str, local: str) -> str | None:
+    """Return ``PREFIX:ID``, or None for a reference or an ill-formed CUI or MeSH id.
+
+    MONDO carries 600 identifiers such as ``UMLS:CN228161``, which are MedGen's and no CUIs.
+    """
+    prefix = prefix.strip().upper().replace(" ", "_")
+    local = local.strip()
+    if _DATED_SNOMED.fullmatch(prefix):
+        prefix = "SNOMEDCT"
+    prefix = _PREFIXES.get(prefix, prefix)
+    if not prefix or not local or prefix in _REFERENCES:
+        return None
+    shape = _SHAPES.get(prefix)
+    if shape and not shape.fullmatch(local):
+        return None
+    return f"{prefix}:{local}"
+
+
+def curie(text: str) -> str | None:
+    """Return the :func:`identifier` in ``PREFIX:ID``; None without a prefix."""
+    prefix, colon, local = text.partition(":")
+    return identifier(prefix, local) if colon else None
+
+
+def prefix_of(name: str) -> str:
+    """Return the prefix of an identifier."""
+    return name.partition(":")[0]
+
+
+def is_obsolete_name(name: str) -> bool:
+    """Say whether a name marks an obsolete term."""
+    return name.casefold().startswith(("obsolete ", "obsolete_"))
+
+
+@dataclass
+class Ontology:
+    """The rows of one source; codes are identifiers of the source's own terms.
+
+    Attributes:
+        source: name in the registry.
+        names: rows (code, name, term type), in the order of the file; a term's own name first.
+        xrefs: rows (code, identifier).
+        exact: the xrefs that a curator called exact matches.
+        aliases: former code → code.
+        edges: rows (head, relation, tail) of codes or aliases.
+        types: rows (code, semantic type).
+        definitions: rows (code, definition).
+        dropped: reason → rows left out.
+    """
+
+    source: str
+    names: list[tuple[str, str, str]] = field(default_factory=list)
+    xrefs: list[tuple[str, str]] = field(default_factory=list)
+    exact: list[tuple[str, str]] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
+    edges: list[tuple[str, str, str]] = field(default_factory=list)
+    types: list[tuple[str, str]] = field(default_factory=list)
+    definitions: list[tuple[str, str]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add_name(self, code: str, name: str, term_type: str) -> None:
+        """Add a name of a term, white space normalised; an empty or obsolete one is counted."""
+        name = " ".join(name.split())
+        if not name:
+            self.dropped["empty names"] += 1
+        elif is_obsolete_name(name):
+            self.dropped["obsolete names"] += 1
+        else:
+            self.names.append((code, name, term_type))
+
+    def add_xref(self, code: str, other: str | None) -> None:
+        """Add an identifier of a term; None (see :func:`identifier`) is counted."""
+        if other is None:
+            self.dropped["xrefs that are no identifiers"] += 1
+        elif other != code:
+            self.xrefs.append((code, other))
+
+    def add_edge(self, head: str, relation: str, tail: str) -> None:
+        """Add an edge; a statement that is no fact about the two is counted."""
+        if relation in NOT_FACTS:
+            self.dropped[f"edges {relation}"] += 1
+        else:
+            self.edges.append((head, relation, tail))
