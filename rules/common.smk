@@ -16,13 +16,18 @@ ROOT = Path(workflow.basedir)
 DEFAULT = Path("config/config.yaml")
 # Rules call `python -m balign`: by this interpreter, or by that of the rule's conda environment,
 # whose activation comes later and so goes before it in PATH.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ["PYTHONPATH"] = f"{ROOT / 'workflow'}"
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
+    PYTHONPATH=str(ROOT / "workflow"),
+)
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from balign.config import load_config
+from balign.digest import code_digest
 from balign.errors import BalignError
+from balign.evaluate.families import FAMILIES, seeds_of
 from balign.files import atomic_path
+from balign.sources.hub import HUB, encoder_key, hub_manifest_path
 from balign.sources.registry import entry_digest, load_registry, manifest_path
 from balign.steps import stamp as step_stamp
 
@@ -72,3 +77,59 @@ def source(name):
 def options(name, values):
     """Repeat a command-line option for each value, quoted for the shell."""
     return " ".join(f"{name} {shlex.quote(str(value))}" for value in values)
+
+
+def rrf_files():
+    """Return the files of the UMLS folder, so that a new release makes the graph stale."""
+    folder = CONFIG.kg.rrf.folder
+    # A folder that is not there yet is reported by the command itself, not by a dry run.
+    return sorted(str(path) for path in Path(folder).glob("*.RRF")) if folder else []
+
+
+def pubmed_files():
+    """Return the path and, for a set of the registry, the manifest of each PubMed file by name."""
+    found = {}
+    for name in CONFIG.corpus.sources:
+        manifest = source(name)
+        for file in REGISTRY.entry(name).files:
+            found[file.name.removesuffix(".xml.gz")] = (Path(manifest).parent / file.name, manifest)
+    for path in sorted(Path(CONFIG.corpus.folder).glob("*.xml.gz")) if CONFIG.corpus.folder else []:
+        found[path.name.removesuffix(".xml.gz")] = (path, str(path))
+    for name in CONFIG.corpus.baseline.names if CONFIG.corpus.baseline else []:
+        path = f"{DATA}/pubmed/baseline/{name}.xml.gz"
+        found[name] = (Path(path), path)
+    return found
+
+
+def encoder_input(encoder):
+    """Return what stands for an encoder: a manifest, or the configuration in a folder."""
+    if encoder in REGISTERED:
+        return source(encoder)
+    if encoder.startswith(HUB):
+        return str(hub_manifest_path(Path(DATA), encoder))
+    return f"{encoder}/config.json"
+
+
+def encoder_path(path):
+    """Return what a command takes for an encoder: a manifest or a folder."""
+    return path.removesuffix("/config.json")
+
+
+def model_folder(model):
+    """Return the folder of a trained model."""
+    return f"{RESULTS}/models/{model}"
+
+
+def task_files(wildcards):
+    """Return the files that a task needs, by kind."""
+    task = TASKS[wildcards.task]
+    known = {"database": [KG], "abstracts": ABSTRACTS, "source": []}
+    if hasattr(task, "source"):
+        known["source"] = [source(task.source)]
+    return [file for kind in FAMILIES[task.family].inputs for file in known[kind]]
+
+
+def task_options(wildcards, input):
+    """Return the same files as options of the command."""
+    names = {KG: "--database", **dict.fromkeys(ABSTRACTS, "--abstracts")}
+    return " ".join(options(names.get(file, "--source"), [file]) for file in input.files)

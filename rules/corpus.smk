@@ -4,22 +4,6 @@ Reads: PubMed XML files: those of the registry's sets, of a folder of the user's
 Writes: <data>/pubmed/baseline/, <results>/corpus/parsed/, live.parquet, abstracts/, sentences/, counts.json.
 """
 
-
-def pubmed_files():
-    """Return the path and, for a set of the registry, the manifest of each PubMed file by name."""
-    found = {}
-    for name in CONFIG.corpus.sources:
-        manifest = source(name)
-        for file in REGISTRY.entry(name).files:
-            found[file.name.removesuffix(".xml.gz")] = (Path(manifest).parent / file.name, manifest)
-    for path in sorted(Path(CONFIG.corpus.folder).glob("*.xml.gz")) if CONFIG.corpus.folder else []:
-        found[path.name.removesuffix(".xml.gz")] = (path, str(path))
-    for name in CONFIG.corpus.baseline.names if CONFIG.corpus.baseline else []:
-        path = f"{DATA}/pubmed/baseline/{name}.xml.gz"
-        found[name] = (Path(path), path)
-    return found
-
-
 PUBMED = pubmed_files()
 FILES = sorted(PUBMED)
 ABSTRACTS = expand(f"{RESULTS}/corpus/abstracts/{{file}}.parquet", file=FILES)

@@ -4,9 +4,6 @@ Reads: <results>/models/, <results>/kg/kg.duckdb, <results>/corpus/abstracts/, t
 Writes: <results>/evaluation/<task>/<model>/seed<k>.json, <results>/evaluation/leaderboard.*.
 """
 
-from balign.digest import code_digest
-from balign.evaluate.families import FAMILIES, seeds_of
-
 TASKS = {task.name: task for task in CONFIG.evaluate.tasks}
 # The encoder that the models start from, untouched, is the model `base`.
 BASE = CONFIG.pretrain.models[0].encoder
@@ -17,21 +14,6 @@ EVALUATIONS = [
     for model in ["base", *MODELS]
     for seed in seeds_of(task)
 ]
-
-
-def task_files(wildcards):
-    """Return the files that a task needs, by kind."""
-    task = TASKS[wildcards.task]
-    known = {"database": [KG], "abstracts": ABSTRACTS, "source": []}
-    if hasattr(task, "source"):
-        known["source"] = [source(task.source)]
-    return [file for kind in FAMILIES[task.family].inputs for file in known[kind]]
-
-
-def task_options(wildcards, input):
-    """Return the same files as options of the command."""
-    names = {KG: "--database", **dict.fromkeys(ABSTRACTS, "--abstracts")}
-    return " ".join(options(names.get(file, "--source"), [file]) for file in input.files)
 
 
 rule evaluate:
@@ -65,12 +47,13 @@ rule evaluate_task:
             "family": code_digest(FAMILIES[TASKS[wildcards.task].family].module),
         },
         config=RESOLVED,
+        model=lambda wildcards, input: encoder_path(input.model),
         files=task_options,
     message:
         "evaluate: {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python -m balign evaluate task {wildcards.task:q} --config {params.config:q}"
-        " --model-name {wildcards.model:q} --model {input.model:q} --seed {wildcards.seed}"
+        " --model-name {wildcards.model:q} --model {params.model:q} --seed {wildcards.seed}"
         " {params.files} --output {output:q} 2> {log:q}"
 
 

@@ -8,13 +8,6 @@ KG = f"{RESULTS}/kg/kg.duckdb"
 KG_COUNTS = f"{RESULTS}/kg/counts.json"
 
 
-def rrf_files():
-    """Return the files of the UMLS folder, so that a new release makes the graph stale."""
-    folder = CONFIG.kg.rrf.folder
-    # A folder that is not there yet is reported by the command itself, not by a dry run.
-    return sorted(str(path) for path in Path(folder).glob("*.RRF")) if folder else []
-
-
 rule kg:
     """Build the knowledge graph."""
     input:

@@ -5,26 +5,10 @@ Writes: <results>/pretrain/tokens/<encoder>/, <results>/models/<model>/; checkpo
 <results>/checkpoints/, which is no rule's output because Snakemake deletes those of a failed job.
 """
 
-from balign.sources.hub import HUB, encoder_key, hub_manifest_path
-
 MODELS = {model.name: model for model in CONFIG.pretrain.models}
 
 
-def encoder_input(encoder):
-    """Return what stands for an encoder: a manifest, or the configuration in a folder."""
-    if encoder in REGISTERED:
-        return source(encoder)
-    if encoder.startswith(HUB):
-        return str(hub_manifest_path(Path(DATA), encoder))
-    return f"{encoder}/config.json"
-
-
 ENCODERS = {encoder_key(model.encoder): model.encoder for model in MODELS.values()}
-
-
-def model_folder(model):
-    """Return the folder of a trained model."""
-    return f"{RESULTS}/models/{model}"
 
 
 rule pretrain:
@@ -56,13 +40,14 @@ rule pretrain_tokenize:
     params:
         stamp=stamp("pretrain_tokenize"),
         config=RESOLVED,
+        encoder=lambda wildcards, input: encoder_path(input.encoder),
         abstracts=lambda wildcards, input: options("--abstracts", input.abstracts),
         sentences=lambda wildcards, input: options("--sentences", input.sentences),
         mentions=lambda wildcards, input: options("--mentions", input.mentions),
     message:
         "pretrain: tokenise for {wildcards.encoder}"
     shell:
-        "python -m balign pretrain tokenize --config {params.config:q} --encoder {input.encoder:q}"
+        "python -m balign pretrain tokenize --config {params.config:q} --encoder {params.encoder:q}"
         " {params.abstracts} {params.sentences} {params.mentions} --graph {input.graph:q}"
         " --output {output:q} 2> {log:q}"
 
@@ -90,10 +75,11 @@ rule pretrain_train:
     params:
         stamp=stamp("pretrain_train"),
         config=RESOLVED,
+        encoder=lambda wildcards, input: encoder_path(input.encoder),
         checkpoints=f"{RESULTS}/checkpoints",
     message:
         "pretrain: train {wildcards.model}"
     shell:
         "python -m balign pretrain train {wildcards.model:q} --config {params.config:q}"
-        " --encoder {input.encoder:q} --tokens {input.tokens:q} --graph {input.graph:q}"
+        " --encoder {params.encoder:q} --tokens {input.tokens:q} --graph {input.graph:q}"
         " --checkpoints {params.checkpoints:q} --threads {threads} --output {output:q} 2> {log:q}"

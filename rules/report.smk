@@ -29,7 +29,8 @@ rule report_render:
         models=[model_folder(model) for model in MODELS],
         leaderboard=LEADERBOARD,
     output:
-        REPORT,
+        page=REPORT,
+        table=f"{RESULTS}/report/leaderboard.csv",
     log:
         f"{RESULTS}/logs/report_render.log",
     benchmark:
@@ -43,12 +44,16 @@ rule report_render:
     params:
         stamp=stamp("report_render"),
         config=RESOLVED,
-        files=lambda wildcards, input: " ".join(
-            options(f"--{kind.replace('_', '-')}", [files] if isinstance(files, str) else files)
-            for kind, files in input.items()
-        ),
+        results=RESULTS,
+        folder=f"{RESULTS}/report",
+        manifests=lambda wildcards, input: options("--manifest", input.manifests),
+        tokens=lambda wildcards, input: options("--tokens", input.tokens),
+        models=lambda wildcards, input: options("--model", input.models),
     message:
-        "report: render {output}"
+        "report: render {output.page}"
     shell:
-        "python -m balign report render --config {params.config:q} {params.files}"
-        " --output $(dirname {output:q}) 2> {log:q}"
+        "python -m balign report render --config {params.config:q} {params.manifests}"
+        " --kg {params.results:q}/kg --corpus {params.results:q}/corpus"
+        " --linking {params.results:q}/linking --graph {input.graph:q} {params.tokens}"
+        " {params.models} --leaderboard {input.leaderboard:q}"
+        " --benchmarks {params.results:q}/benchmarks --output {params.folder:q} 2> {log:q}"

@@ -59,8 +59,9 @@ rule sources_encoder:
         runtime=60,
     params:
         encoder=lambda wildcards: ENCODERS[wildcards.key],
+        folder=lambda wildcards: f"{DATA}/encoders/{wildcards.key}",
     message:
         "sources: fetch encoder {params.encoder}"
     shell:
-        "python -m balign sources encoder {params.encoder:q} --folder $(dirname {output.manifest:q})"
+        "python -m balign sources encoder {params.encoder:q} --folder {params.folder:q}"
         " 2> {log:q}"

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 FloatMatrix = npt.NDArray[np.float32]
 
-MAX_NAME_TOKENS = 32  # METHODS of pre-training: names are cut there too
+MAX_NAME_TOKENS = 32  # as in the original BALI
 _TOKENS_A_BATCH = 2048  # on two cores 1,024 to 8,192 differ by less than 5 %
 _QUERIES_A_BLOCK = 256
 _SCALE = 100_000  # scores count in steps of 1e-5: coarser than float rounding, finer than meaning
@@ -32,11 +32,6 @@ class Encoder:
     model: Any
     tokenizer: Any
     device: torch.device
-
-
-def model_folder(path: Path) -> Path:
-    """Return the folder of a model given by its folder or by a ``MANIFEST.json`` in it."""
-    return path.parent if path.name == "MANIFEST.json" else path
 
 
 def load_encoder(folder: Path) -> Encoder:

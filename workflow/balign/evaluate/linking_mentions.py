@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -22,6 +21,7 @@ from balign.evaluate.linking import CANDIDATES, METRICS, Query, link, open_graph
 from balign.evaluate.outcome import Outcome, Run
 from balign.evaluate.pubtator import Annotation, read_annotations
 from balign.evaluate.settings import MentionLinkingTask
+from balign.sources.manifest import SourceFolder
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def run(task: MentionLinkingTask, run: Run) -> Outcome:
         raise DataError(
             f"nothing to link: {len(queries)} mentions of type {task.entity_type}, "
             f"{len(candidates)} candidate names",
-            where=str(run.source),
+            where=str(run.source.folder),
             hint="check entity_type and tree_prefixes of the task, and that kg.sources has mesh",
         )
     counts = {
@@ -89,16 +89,16 @@ def mention_queries(
     return queries
 
 
-def _part(folder: Path, part: str) -> list[Annotation]:
+def _part(source: SourceFolder, part: str) -> list[Annotation]:
     """Read the file of the corpus whose name begins with ``part``."""
-    files = sorted(folder.glob(f"{part}*.txt"))
+    files = [name for name in source.files if name.startswith(part)]
     if len(files) != 1:
         raise DataError(
-            f"expected one file {part}*.txt, found {len(files)}",
-            where=str(folder),
+            f"expected one file '{part}*', found {len(files)}",
+            where=str(source.folder),
             hint="the registry entry of a PubTator corpus names train, dev and test files",
         )
-    return read_annotations(files[0])
+    return read_annotations(source.path(files[0]))
 
 
 def _candidates(graph: duckdb.DuckDBPyConnection, prefixes: tuple[str, ...]) -> pl.DataFrame:

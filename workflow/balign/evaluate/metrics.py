@@ -66,7 +66,8 @@ def _label_counts(predictions: pl.DataFrame) -> FloatArray:
     gold = predictions.select(GOLD + label for label in labels).to_numpy()
     predicted = predictions.select(PREDICTED + label for label in labels).to_numpy()
     parts = [gold & predicted, ~gold & predicted, gold & ~predicted]
-    return np.concatenate(parts, axis=1).astype(np.float64)
+    counts: FloatArray = np.concatenate(parts, axis=1).astype(np.float64)
+    return counts
 
 
 def _micro_f1(sums: FloatArray) -> FloatArray:

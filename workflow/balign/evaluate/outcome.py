@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from balign.sources.manifest import SourceFolder
+
 
 @dataclass(frozen=True)
 class Run:
@@ -18,14 +20,14 @@ class Run:
         seed: seed of this run; only fine-tuning draws anything from it.
         database: kg.duckdb.
         abstracts: abstracts/*.parquet.
-        source: folder of the registry entry that the task names.
+        source: the registry entry that the task names, fetched.
     """
 
     model: Path
     seed: int
     database: Path | None = None
     abstracts: tuple[Path, ...] = ()
-    source: Path | None = None
+    source: SourceFolder | None = None
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from balign.evaluate.settings import Task
 from balign.files import (
     atomic_path,
     canonical_json,
-    read_json,
     sha256_file,
     text_digest,
     write_json,
 )
+from balign.sources.manifest import open_source
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def evaluate_task(
 
     Raises:
         DataError: if an input of the family is missing or not what it should be.
+        SourceError: if ``source`` is not the manifest of a source.
     """
     started = time.monotonic()
     family = FAMILIES[task.family]
@@ -80,14 +81,14 @@ def evaluate_task(
         "counts": {},
         "predictions": None,
     }
-    reason = _why_skipped(source)
-    if reason is None:
+    fetched = open_source(source) if source else None
+    if fetched is None or not fetched.skipped:
         run = Run(
             model=folder,
             seed=seed,
             database=database,
             abstracts=tuple(abstracts),
-            source=source.parent if source else None,
+            source=fetched,
         )
         outcome: Outcome = importlib.import_module(family.module).run(task, run)
         predictions = output.with_suffix(".parquet")
@@ -96,6 +97,7 @@ def evaluate_task(
         result |= _scored(outcome) | {"predictions": predictions.name}
         log.info("%s, %s, seed %d: %s", task.name, model_name, seed, result["metrics"])
     else:
+        reason = f"source {fetched.name} was skipped: {fetched.reason}"
         result |= {"status": "skipped", "reason": reason}
         log.warning("%s skipped: %s", task.name, reason)
     result["digest"] = _digest(task, folder, seed)
@@ -122,16 +124,6 @@ def _scored(outcome: Outcome) -> dict[str, Any]:
         "subsets": subsets,
         "counts": dict(outcome.counts),
     }
-
-
-def _why_skipped(source: Path | None) -> str | None:
-    """Return why a source is missing, or None if there is nothing to miss."""
-    if source is None:
-        return None
-    manifest = read_json(source)
-    if manifest["status"] == "ok":
-        return None
-    return f"source {manifest['name']} is missing: {manifest['reason'] or 'no reason given'}"
 
 
 def _digest(task: Task, model: Path, seed: int) -> str:

@@ -38,17 +38,7 @@ def graph_build(
         DataError: if an input cannot be read, or a concept of the graph has no name.
     """
     edges, relations, names = _read_tables(database)
-    unknown = sorted(set(settings.exclude_relations) - set(relations["relation"]))
-    if unknown:
-        raise ConfigError(
-            f"relations to leave out that the graph does not have: {', '.join(unknown)}",
-            where="graph.exclude_relations",
-            hint=f"its relations: {', '.join(sorted(relations['relation']))}",
-        )
-    edges = edges.filter(~pl.col("relation").is_in(settings.exclude_relations))
-    relations = relations.filter(
-        pl.col("relation").is_in(edges["relation"].unique().implode())
-    ).sort("relation")
+    edges, relations = _leave_out(edges, relations, settings.exclude_relations)
     counts = _count_mentions(mentions)
 
     concepts = pl.concat([edges["head"], edges["tail"], counts["concept"]]).unique().sort()
@@ -59,14 +49,7 @@ def graph_build(
     )
     names = _names_of(names, concepts, settings.max_names)
     name_indptr = _indptr(names["node"].to_numpy(), len(concepts))
-    nameless = np.flatnonzero(np.diff(name_indptr) == 0)
-    if len(nameless):
-        raise DataError(
-            f"{len(nameless):,} concepts have an edge or a mention but no name, "
-            f"the first is {concepts[int(nameless[0])]}",
-            where=str(database),
-            hint="build the database and the mentions again, from the same sources",
-        )
+    _check_named(concepts, name_indptr, database)
     mention_count = np.zeros(len(concepts), np.int64)
     mention_count[concepts.search_sorted(counts["concept"]).to_numpy()] = counts["mentions"]
 
@@ -81,32 +64,7 @@ def graph_build(
         np.save(folder / "name_indptr.npy", name_indptr)
         np.save(folder / "mention_count.npy", mention_count)
         names.write_parquet(folder / "names.parquet")
-        degree = np.diff(indptr)
-        facts = {
-            "nodes": len(concepts),
-            "nodes_without_edge": int((degree == 0).sum()),
-            "nodes_with_mention": int((mention_count > 0).sum()),
-            "mentions": int(mention_count.sum()),
-            "edges": len(edges),
-            "relations": dict(edges.group_by("relation").len().sort("relation").iter_rows()),
-            "names": len(names),
-            "degree": {
-                "mean": round(float(degree.mean()), 3) if len(degree) else 0.0,
-                "percentiles": {
-                    str(p): int(np.percentile(degree, p, method="nearest")) if len(degree) else 0
-                    for p in _PERCENTILES
-                },
-            },
-            "hubs": [
-                {
-                    "concept": concepts[node],
-                    "name": names["name"][int(name_indptr[node])],
-                    "degree": int(degree[node]),
-                }
-                for node in np.argsort(-degree, kind="stable")[:_HUBS].tolist()
-            ],
-        }
-        write_json(folder / "counts.json", facts)
+        write_json(folder / "counts.json", _facts(edges, names, indptr, mention_count, concepts))
     log.info("graph: %s nodes, %s edges", f"{len(concepts):,}", f"{len(edges):,}")
 
 
@@ -129,6 +87,27 @@ def _read_tables(database: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFra
             hint="build it with `balign kg build`",
         ) from None
     return edges, relations, names
+
+
+def _leave_out(
+    edges: pl.DataFrame, relations: pl.DataFrame, excluded: Sequence[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the edges of the other relations, and the relations that have an edge, sorted."""
+    unknown = sorted(set(excluded) - set(relations["relation"]))
+    if unknown:
+        raise ConfigError(
+            f"relations to leave out that the graph does not have: {', '.join(unknown)}",
+            where="graph.exclude_relations",
+            hint=f"its relations: {', '.join(sorted(relations['relation']))}",
+        )
+    undeclared = sorted(set(edges["relation"]) - set(relations["relation"]))
+    if undeclared:
+        raise DataError(
+            f"relations of edges that the table of relations does not have: {undeclared}",
+            hint="build the database again with `balign kg build`",
+        )
+    edges = edges.filter(~pl.col("relation").is_in(excluded))
+    return edges, relations.join(edges, on="relation", how="semi").sort("relation")
 
 
 def _count_mentions(files: Sequence[Path]) -> pl.DataFrame:
@@ -191,6 +170,48 @@ def _names_of(names: pl.DataFrame, concepts: pl.Series, most: int) -> pl.DataFra
         .head(most)
         .select(pl.col("node").cast(pl.Int32), "name")
     )
+
+
+def _check_named(concepts: pl.Series, name_indptr: npt.NDArray[np.int64], database: Path) -> None:
+    nameless = np.flatnonzero(np.diff(name_indptr) == 0)
+    if len(nameless):
+        raise DataError(
+            f"{len(nameless):,} concepts have an edge or a mention but no name, "
+            f"the first is {concepts[int(nameless[0])]}",
+            where=str(database),
+            hint="build the database and the mentions again, from the same sources",
+        )
+
+
+def _facts(
+    edges: pl.DataFrame,
+    names: pl.DataFrame,
+    indptr: npt.NDArray[np.int64],
+    mention_count: npt.NDArray[np.int64],
+    concepts: pl.Series,
+) -> dict[str, object]:
+    """Return what ``counts.json`` holds."""
+    degree = np.diff(indptr)
+    hubs = np.argsort(-degree, kind="stable")[:_HUBS]
+    preferred = names.unique("node", keep="first", maintain_order=True)["name"]
+    return {
+        "nodes": len(degree),
+        "nodes_without_edge": int((degree == 0).sum()),
+        "nodes_with_mention": int((mention_count > 0).sum()),
+        "mentions": int(mention_count.sum()),
+        "edges": len(edges),
+        "relations": dict(edges.group_by("relation").len().sort("relation").iter_rows()),
+        "names": len(names),
+        "degree_mean": round(float(degree.mean()), 3) if len(degree) else 0.0,
+        "degree_percentiles": {
+            str(p): int(np.percentile(degree, p, method="nearest")) if len(degree) else 0
+            for p in _PERCENTILES
+        },
+        "hubs": [
+            {"concept": concepts[node], "name": preferred[node], "degree": int(degree[node])}
+            for node in hubs.tolist()
+        ],
+    }
 
 
 def _write_lines(path: Path, lines: pl.Series) -> None:

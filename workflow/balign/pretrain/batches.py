@@ -6,33 +6,29 @@ that training resumes anywhere and several processes may share the work by step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from balign.graph.csr import Graph
-from balign.graph.sample import draw_names, sample_neighbours
+from balign.graph.sample import counter_keys, draw_names, sample_neighbours
 from balign.pretrain.data import Arrays, Int32Array, IntArray, ranges
 
 _BLOCK = 64  # batches that are sorted by length together
 _NAME_STEP = 8  # names whose lengths differ by less share a sub-batch
-
-BatchType = TypeVar("BatchType", "TextBatch", "AnchorBatch", "StarBatch")
 
 
 class Stream(IntEnum):
     """What random numbers are for; each purpose has a stream of its own."""
 
     ORDER = 0
-    CORRUPTION = 1
-    GRAPH = 2
+    TRAIN = 1
+    VALIDATION = 2
     TORCH = 3
-    VALIDATION = 4
 
 
 def generator(*key: int) -> np.random.Generator:
@@ -78,8 +74,21 @@ class Order:
         return found
 
 
+class TensorBatch:
+    """A dataclass of tensors and tuples of tensors."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch with its tensors on a device."""
+        moved: dict[str, Any] = {}
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            many = isinstance(value, tuple)
+            moved[field.name] = tuple(x.to(device) for x in value) if many else value.to(device)
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
 @dataclass(frozen=True)
-class TextBatch:
+class TextBatch(TensorBatch):
     """Corrupted sentences.
 
     Attributes:
@@ -96,7 +105,7 @@ class TextBatch:
 
 
 @dataclass(frozen=True)
-class AnchorBatch:
+class AnchorBatch(TensorBatch):
     """The concepts that the sentences mention; an anchor is one concept in one sentence.
 
     Attributes:
@@ -111,7 +120,7 @@ class AnchorBatch:
 
 
 @dataclass(frozen=True)
-class StarBatch:
+class StarBatch(TensorBatch):
     """A star graph for each of n centres, with the names that stand for the nodes.
 
     Attributes:
@@ -130,18 +139,6 @@ class StarBatch:
     edges: Tensor
     relations: Tensor
     centres: Tensor
-
-
-def to_device(batch: BatchType, device: torch.device) -> BatchType:
-    """Return the batch with its tensors on a device."""
-    moved = {}
-    for field in fields(batch):
-        value = getattr(batch, field.name)
-        if isinstance(value, tuple):
-            moved[field.name] = tuple(part.to(device) for part in value)
-        else:
-            moved[field.name] = value.to(device)
-    return type(batch)(**moved)
 
 
 def pad(
@@ -199,9 +196,7 @@ def text_batch(
     labels = ids.ravel()[masked]
     how = random.random(len(masked))
     other = random.integers(0, vocabulary.size, len(masked))
-    ids.ravel()[masked] = np.where(
-        how < 0.8, vocabulary.mask, np.where(how < 0.9, other, labels)
-    )
+    ids.ravel()[masked] = np.where(how < 0.8, vocabulary.mask, np.where(how < 0.9, other, labels))
     return TextBatch(*map(torch.from_numpy, (ids, mask, masked, labels)))
 
 
@@ -232,7 +227,7 @@ def star_batch(
     centres: IntArray,
     neighbours: int,
     padding: int,
-    random: np.random.Generator,
+    key: tuple[int, ...],
 ) -> StarBatch:
     """Draw neighbours and names for centres; each distinct name is to be encoded once.
 
@@ -242,13 +237,12 @@ def star_batch(
         centres: [n], nodes; a node may occur twice and then draws twice.
         neighbours: neighbours drawn for a centre, at most.
         padding: id of the padding piece.
-        random: source of all draws.
+        key: seed and counters of the visit; each centre and each node adds its place.
     """
-    drawn, relations, real = sample_neighbours(
-        graph, centres, _keys(random, len(centres)), neighbours
-    )
+    keys = counter_keys(*key, np.arange(len(centres)))
+    drawn, relations, real = sample_neighbours(graph, centres, keys, neighbours)
     nodes = np.concatenate([centres, drawn[real]]).astype(np.int64)
-    chosen = draw_names(graph, nodes, _keys(random, len(nodes)))
+    chosen = draw_names(graph, nodes, counter_keys(*key, np.arange(len(nodes))))
     names, back = np.unique(chosen, return_inverse=True)
     lengths = arrays.name_indptr[names + 1] - arrays.name_indptr[names]
     size = -(-lengths // _NAME_STEP)
@@ -267,7 +261,3 @@ def star_batch(
         relations=torch.from_numpy(relations[real].astype(np.int64)),
         centres=torch.from_numpy(centres.astype(np.int64)),
     )
-
-
-def _keys(random: np.random.Generator, count: int) -> npt.NDArray[np.uint64]:
-    return random.integers(0, 2**64, size=count, dtype=np.uint64)

@@ -15,7 +15,6 @@ from balign.files import read_json
 
 IntArray = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
-UIntArray = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def open_tokens(folder: Path) -> tuple[Arrays, dict[str, Any]]:
     """
     try:
         counts = read_json(folder / "counts.json")
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in Arrays.names()}
+        arrays = {name: _open_array(folder / f"{name}.npy") for name in Arrays.names()}
     except (OSError, ValueError) as error:
         raise DataError(
             f"not a folder of tokenised text: {error}",
@@ -88,6 +87,15 @@ def open_tokens(folder: Path) -> tuple[Arrays, dict[str, Any]]:
             hint="make it with `balign pretrain tokenize`",
         ) from error
     return Arrays(**arrays), counts
+
+
+def _open_array(path: Path) -> npt.NDArray[Any]:
+    """Map an array; an empty one, which cannot be mapped, is read."""
+    try:
+        found: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError:
+        found = np.load(path, allow_pickle=False)
+    return found
 
 
 def ranges(starts: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:
@@ -100,12 +108,3 @@ def ranges(starts: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:
     owner = np.repeat(np.arange(len(starts)), lengths)
     before = np.cumsum(lengths) - lengths
     return np.arange(len(owner)) - before[owner] + starts[owner], owner
-
-
-def mix(values: UIntArray, seed: int) -> UIntArray:
-    """Return SplitMix64 of the values under a seed: order-free pseudo-random keys."""
-    with np.errstate(over="ignore"):
-        z = values + np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,22 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' reports and its own progress bars out of the log for a while."""
+    import transformers
+
+    messages: Any = transformers.logging
+    verbosity = messages.get_verbosity()
+    messages.set_verbosity_error()
+    messages.disable_progress_bar()
+    try:
+        yield
+    finally:
+        messages.set_verbosity(verbosity)
+        messages.enable_progress_bar()
+
+
 class TextEncoder(nn.Module):
     """A transformer with its MLM head, whose logits are computed at chosen positions only."""
 
@@ -154,25 +172,18 @@ def load_text_encoder(
     """
     import transformers
 
-    # A head that is missing is the case that is handled here, not news to report.
-    messages: Any = transformers.logging
-    verbosity = messages.get_verbosity()
-    messages.set_verbosity_error()
-    messages.disable_progress_bar()
     try:
-        model, loading = transformers.AutoModelForMaskedLM.from_pretrained(
-            str(folder),
-            output_loading_info=True,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-        )
+        with quiet_transformers():  # a missing head is handled here, not news to report
+            model, loading = transformers.AutoModelForMaskedLM.from_pretrained(
+                str(folder),
+                output_loading_info=True,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+            )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"the encoder cannot be loaded: {error}", where=str(folder)) from error
-    finally:
-        messages.set_verbosity(verbosity)
-        messages.enable_progress_bar()
     encoder = TextEncoder(model)
     prefix = f"{model.base_model_prefix}."
     body = sorted(key for key in loading["missing_keys"] if key.startswith(prefix))

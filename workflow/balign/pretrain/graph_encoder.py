@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
 
+from balign.files import read_json, write_json
 from balign.pretrain.settings import GraphEncoderSettings
 
 
@@ -80,3 +85,29 @@ class GraphEncoder(nn.Module):
             states = states + update if self.settings.residual else update
         out: Tensor = self.dropout(self.norm(self.linear(states[:centres])))
         return out
+
+
+def save_graph_encoder(encoder: GraphEncoder, relations: Sequence[str], folder: Path) -> None:
+    """Write ``graph_encoder.safetensors``, and ``graph_encoder.json`` with what builds it again.
+
+    Args:
+        encoder: the graph encoder.
+        relations: the graph's relation names in the order of their ids.
+        folder: an existing folder.
+    """
+    save_model(encoder, str(folder / "graph_encoder.safetensors"))
+    facts = {
+        "hidden": encoder.hidden,
+        "relations": list(relations),
+        "settings": encoder.settings.model_dump(mode="json"),
+    }
+    write_json(folder / "graph_encoder.json", facts)
+
+
+def load_graph_encoder(folder: Path) -> GraphEncoder:
+    """Read the graph encoder beside a model, in evaluation mode."""
+    facts = read_json(folder / "graph_encoder.json")
+    settings = GraphEncoderSettings.model_validate(facts["settings"])
+    encoder = GraphEncoder(facts["hidden"], len(facts["relations"]), settings)
+    load_model(encoder, str(folder / "graph_encoder.safetensors"))
+    return encoder.eval()

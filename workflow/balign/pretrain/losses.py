@@ -81,7 +81,7 @@ def alignment_loss(mentions: Tensor, nodes: Tensor, labels: Tensor, temperature:
     similarity = states @ states.T / temperature
     negatives = similarity.masked_fill(same, float("-inf")).logsumexp(1, keepdim=True)
     pair_losses = torch.logaddexp(similarity, negatives) - similarity
-    pairs = same.fill_diagonal_(False)
+    pairs = same & ~torch.eye(len(both), dtype=torch.bool, device=same.device)
     return pair_losses.masked_fill(~pairs, 0.0).sum() / pairs.sum()
 
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from balign.pretrain.data import IntArray, UIntArray, mix
-
-_SPLIT = 0x5EED  # sets the split's keys apart from those of balancing
-
-
-def sentence_keys(pmid: IntArray, number: IntArray, seed: int) -> UIntArray:
-    """Return a pseudo-random key for each sentence, from its citation and number alone."""
-    return mix(mix(pmid.astype(np.uint64), seed) ^ number.astype(np.uint64), seed)
+from balign.graph.sample import Keys, counter_keys
+from balign.pretrain.data import IntArray
 
 
 def balance(
-    sentence: IntArray, node: IntArray, keys: UIntArray, limit: int | None
+    sentence: IntArray, node: IntArray, keys: Keys, limit: int | None
 ) -> npt.NDArray[np.bool_]:
     """Choose the mentions to keep so that no concept has them in more than ``limit`` sentences.
 
@@ -28,7 +22,7 @@ def balance(
     Args:
         sentence: [m], sentence of each mention, a row of ``keys``.
         node: [m], concept of each mention.
-        keys: [sentences], see :func:`sentence_keys`.
+        keys: [sentences], pseudo-random; they give the order.
         limit: sentences for a concept; None keeps all.
 
     Returns:
@@ -61,7 +55,7 @@ def split(pmid: IntArray, wanted: int, seed: int) -> tuple[IntArray, IntArray]:
     """
     wanted = min(wanted, len(pmid) // 10)
     citations, counts = np.unique(pmid, return_counts=True)
-    order = np.argsort(mix(citations.astype(np.uint64), seed ^ _SPLIT), kind="stable")
+    order = np.argsort(counter_keys(seed, citations), kind="stable")
     enough = int(np.searchsorted(np.cumsum(counts[order]), wanted)) + 1 if wanted else 0
     held = np.isin(pmid, citations[order[:enough]])
     return np.flatnonzero(~held), np.flatnonzero(held)[:wanted]

@@ -13,9 +13,10 @@ import polars as pl
 
 from balign.errors import DataError
 from balign.files import atomic_path, write_json
+from balign.graph.sample import counter_keys
 from balign.pretrain.data import Arrays, Int32Array, IntArray, ranges, save_arrays
 from balign.pretrain.encoder import load_tokenizer, resolve_encoder
-from balign.pretrain.select import balance, sentence_keys, split
+from balign.pretrain.select import balance, split
 from balign.pretrain.settings import PretrainDataSettings
 from balign.progress import track
 
@@ -60,7 +61,9 @@ def pretrain_tokenize(
     )
     name_pieces = tokenise_texts(tokenizer, names, settings.max_name_tokens, "names tokenised")
     arrays, located = _assemble(linked, rows, pieces, name_pieces, settings)
-    counts: dict[str, Any] = read | located | _figures(arrays, tokenizer.num_special_tokens_to_add())
+    counts: dict[str, Any] = (
+        read | located | _figures(arrays, tokenizer.num_special_tokens_to_add())
+    )
     counts["digest"] = arrays.digest()
     counts["tokenizer"] = source.digests().get("tokenizer.json")
     if counts["sentences"] == 0:
@@ -164,8 +167,8 @@ def _match(
 ) -> dict[str, tuple[Path, Path, Path]]:
     """Return the three files of each PubMed file, sorted by its name."""
     tables = [{path.stem: path for path in paths} for paths in (abstracts, sentences, mentions)]
-    stems = [set(table) for table in tables]
-    odd = sorted(set.union(*stems) - set.intersection(*stems))
+    stems = {stem for table in tables for stem in table}
+    odd = sorted(stem for stem in stems if not all(stem in table for table in tables))
     if odd:
         raise DataError(
             f"abstracts, sentences and mentions are of different files: '{odd[0]}' is not in all",
@@ -192,8 +195,8 @@ def _linked(
     place = ["file", "pmid", "sentence"]
     known = known.with_columns(row=pl.struct(place).rle_id().cast(pl.Int64))
     heads = known.unique("row", keep="first", maintain_order=True)
-    keys = sentence_keys(
-        heads["pmid"].to_numpy(), heads["sentence"].cast(pl.Int64).to_numpy(), settings.seed
+    keys = counter_keys(
+        settings.seed, heads["pmid"].to_numpy(), heads["sentence"].cast(pl.Int64).to_numpy()
     )
     kept = balance(
         known["row"].to_numpy(),

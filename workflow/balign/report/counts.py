@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from balign.report.text import label, number
 
 _LONGEST_LIST = 12  # longer lists of values are cut: they are data, not counts
 _MOST_ROWS = 60
+_DISTINCT = {"concepts"}  # two files may hold the same concept
 # Counts that a reader looks for first; all others follow in the order of their names.
 _FIRST = (
     "read", "live", "deleted", "superseded", "with_abstract", "split", "dropped",
@@ -33,11 +34,13 @@ class Table:
 def add_counts(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Add up the counts of several files, key by key.
 
-    Only integers are added: the sum of a rate, or of two texts, says nothing.
+    Only integers are added, as the sum of a rate says nothing, and no count of distinct things.
     """
     total: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
+            if key in _DISTINCT:
+                continue
             if isinstance(value, Mapping):
                 total[key] = add_counts([total.get(key, {}), value])
             elif isinstance(value, int) and not isinstance(value, bool):
@@ -49,58 +52,63 @@ def count_tables(counts: Mapping[str, Any], caption: str) -> list[Table]:
     """Turn nested counts into tables.
 
     Scalars make one table of two columns; a mapping of scalars makes a table of its own; a mapping
-    of such mappings makes a table with a column for each inner key; deeper ones nest.
+    of mappings, such as ``files``, makes a table with a row a key and a column for each scalar
+    within; one that mixes scalars and mappings nests. Lists of mappings are left out: they are
+    examples, and may hold names whose licence forbids to show them.
     """
-    plain = {key: value for key, value in counts.items() if not _nested(value)}
+    counts = {key: value for key, value in counts.items() if not _is_examples(value)}
+    plain = {key: value for key, value in counts.items() if not isinstance(value, Mapping)}
     tables = []
     if plain:
         rows = [(label(key), _cell(plain[key])) for key in _ordered(plain)]
         tables.append(_table(caption, ("", "count"), rows))
     for key in _ordered(counts):
         value = counts[key]
-        if not _nested(value) or not value:
+        if not isinstance(value, Mapping) or not value:
             continue
         name = f"{caption} · {label(key)}" if caption else label(key)
-        if not isinstance(value, Mapping):
-            value = {str(position + 1): item for position, item in enumerate(value)}
-        if _is_matrix(value):
-            tables.append(_matrix(name, value))
+        if all(isinstance(row, Mapping) for row in value.values()):
+            tables.append(_matrix(name, {row: dict(_flat(inner)) for row, inner in value.items()}))
         else:
             tables += count_tables(value, name)
     return tables
 
 
-def _nested(value: Any) -> bool:
-    return isinstance(value, Mapping) or (
-        isinstance(value, Sequence)
-        and not isinstance(value, str)
-        and any(isinstance(item, Mapping) for item in value)
-    )
+def _is_examples(value: Any) -> bool:
+    return isinstance(value, Sequence) and any(isinstance(item, Mapping) for item in value)
 
 
-def _is_matrix(value: Mapping[str, Any]) -> bool:
-    return all(
-        isinstance(row, Mapping) and not any(_nested(cell) for cell in row.values())
-        for row in value.values()
-    )
+def _flat(counts: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key in _ordered(counts):
+        value = counts[key]
+        name = f"{path}: {label(key).lower()}" if path else label(key)
+        if isinstance(value, Mapping):
+            yield from _flat(value, name)
+        elif not _is_examples(value):
+            yield name, value
 
 
-def _matrix(name: str, value: Mapping[str, Mapping[str, Any]]) -> Table:
-    columns = _ordered({key: None for row in value.values() for key in row})
-    rows = [
-        (label(key), *(_cell(value[key][column]) if column in value[key] else "" for column in columns))
-        for key in _ordered(value)
-    ]
-    return _table(name, ("", *(label(column) for column in columns)), rows)
+def _matrix(caption: str, value: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Make a table with a row a key; it lies the other way where that makes it less wide."""
+    columns = list(dict.fromkeys(column for row in value.values() for column in row))
+    rows = []
+    for key in _ordered(value):
+        cells = (_cell(value[key][column]) if column in value[key] else "" for column in columns)
+        rows.append((label(key), *cells))
+    head = ("", *columns)
+    if len(rows) < len(columns):
+        head, *rows = zip(head, *rows, strict=True)
+    return _table(caption, head, rows)
 
 
-def _table(caption: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     return Table(caption, head, tuple(rows[:_MOST_ROWS]), max(0, len(rows) - _MOST_ROWS))
 
 
-def _ordered(keys: Iterable[str]) -> list[str]:
+def _ordered(keys: Collection[str]) -> list[str]:
     place = {key: position for position, key in enumerate(_FIRST)}
-    return sorted(keys, key=lambda key: (place.get(key, len(place)), key))
+    number_of = {key: int(key) for key in keys if key.isdecimal()}  # percentiles: 50 before 100
+    return sorted(keys, key=lambda key: (place.get(key, len(place)), number_of.get(key, 0), key))
 
 
 def _cell(value: Any) -> str:

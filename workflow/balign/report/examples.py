@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from balign.errors import DataError
@@ -124,11 +126,12 @@ def draw_sentences(
     if not found:
         return []
     names = free_names(database, [c for rows in found for c in rows["concept"]])
-    return [
+    drawn = [
         _cut(one, names)
         for rows in found
         for one in rows.partition_by(["pmid", "sentence"], maintain_order=True)
     ]
+    return [drawn[place] for place in rng.permutation(len(drawn))]  # the files mixed
 
 
 def _draw_of_file(
@@ -182,9 +185,7 @@ def _cut(rows: pl.DataFrame, names: dict[str, str]) -> Sentence:
     return Sentence(first["pmid"], first["section"], tuple(pieces))
 
 
-def draw_neighbourhoods(
-    graph: Graph, database: Path, count: int, seed: int
-) -> list[Neighbourhood]:
+def draw_neighbourhoods(graph: Graph, database: Path, count: int, seed: int) -> list[Neighbourhood]:
     """Draw concepts that have a neighbour, a free name and, if any has one, a mention."""
     rng = np.random.default_rng(seed)
     linked = graph.degree > 0
@@ -225,3 +226,17 @@ def _neighbourhood(
         unnamed=sum(other not in names for other in distinct),
         relations=tuple(sorted(relations, key=lambda one: (not one.outward, one.label))),
     )
+
+
+def top_concepts(
+    graph: Graph, values: npt.NDArray[Any], database: Path, count: int
+) -> list[tuple[str, int]]:
+    """Return name (the identifier where no name is free) and value of the largest values."""
+    order = np.lexsort((np.arange(len(values)), -np.asarray(values)))[:count]
+    order = order[np.asarray(values)[order] > 0]
+    names = free_names(database, [graph.concepts[node] for node in order])
+    return [
+        (names.get(concept, concept), int(values[node]))
+        for node in order
+        if (concept := graph.concepts[node])
+    ]

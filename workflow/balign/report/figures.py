@@ -7,7 +7,6 @@ SVG come from ``svg.hashsalt`` and no file carries a date.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from balign.report.results import Row, grouped
-from balign.report.text import label, metric_label, whole
+from balign.report.text import metric_label, whole
 from balign.report.training import Model
 
 # CSS variable -> colour in the files. Series colours are told apart in greyscale and by people
@@ -42,7 +41,7 @@ PALETTE: Mapping[str, str] = {
 }
 _SERIES = [colour for name, colour in PALETTE.items() if name.startswith("series")]
 _MARKERS = "osD^vP"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "text.parse_math": False,  # a $ in a name is a $
@@ -74,7 +73,7 @@ _WIDTH = 9.2  # inches; the page scales it to its column
 
 def style_of(models: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Give each model a colour and a marker; the untouched encoder is always grey."""
-    order = ["base", "mlm", *(model for model in models if model not in ("base", "mlm"))]
+    order = dict.fromkeys(["base", "mlm", *models])
     return {
         model: (_SERIES[place % len(_SERIES)], _MARKERS[place % len(_MARKERS)])
         for place, model in enumerate(order)
@@ -117,7 +116,7 @@ def _curves(axes: Axes, model: Model, key: str, colour: str, marker: str) -> Non
     steps, values = model.curve("train", key)
     axes.plot(steps, values, color=colour, linewidth=1.3, alpha=0.75)
     steps, values = model.curve("validation", key)
-    edge = {"markeredgecolor": PALETTE["paper"], "markeredgewidth": 0.8}
+    edge: dict[str, Any] = {"markeredgecolor": PALETTE["paper"], "markeredgewidth": 0.8}
     axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=5.5, **edge)
 
 
@@ -129,6 +128,7 @@ def leaderboard_figure(rows: Sequence[Row], style: Mapping[str, tuple[str, str]]
     heights = [sum(0.24 * len(group) + 0.22 for group in groups) + 0.7 for groups in tasks.values()]
     with _drawing("leaderboard"):
         figure = Figure(figsize=(_WIDTH, sum(heights) + 0.5), layout="constrained")
+        figure.get_layout_engine().set(hspace=0.06)  # type: ignore[union-attr,call-arg]
         grid = figure.add_gridspec(len(tasks), 1, height_ratios=heights)
         for place, (task, groups) in enumerate(tasks.items()):
             axes = figure.add_subplot(grid[place])
@@ -144,7 +144,7 @@ def _dots(
 ) -> None:
     place, ticks, names = 0.0, [], []
     for group in groups:
-        ticks.append(place + 0.12 * (len(group) - 1) * 2)
+        ticks.append(place + 0.12 * (len(group) - 1))
         names.append(f"{group[0].subset}  (n = {whole(group[0].n)})")
         for row in group:
             colour, marker = style[row.model]
@@ -201,14 +201,13 @@ def _legend(
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> str:
-    """Write ``<name>.svg`` and ``<name>.png`` on white; return the SVG for the page, see-through."""
+    """Write ``<name>.svg`` and ``<name>.png``; return the SVG for the page."""
     with _drawing(name):
-        for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-            figure.savefig(folder / f"{name}.{suffix}", dpi=160, metadata=metadata)
-        figure.patch.set_alpha(0)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return inline_svg(buffer.getvalue())
+        figure.draw_without_rendering()  # lays out once, not for each file
+        figure.set_layout_engine("none")
+        figure.savefig(folder / f"{name}.png", dpi=160, metadata={"Software": None})
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    return inline_svg((folder / f"{name}.svg").read_text(encoding="utf-8"))
 
 
 def inline_svg(svg: str) -> str:
@@ -231,5 +230,5 @@ def inline_svg(svg: str) -> str:
 def panel_title(key: str) -> str:
     """Return the title of a training panel."""
     return {"loss": "Loss, total", "mlm": "Loss, MLM", "alignment": "Loss, alignment"}.get(
-        key, label(key)
+        key, metric_label(key)
     )

@@ -55,7 +55,8 @@ def open_graph(folder: Path) -> Graph:
         return (folder / name).read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
     def array(name: str) -> npt.NDArray[Any]:
-        return np.load(folder / f"{name}.npy", mmap_mode="r")
+        values: npt.NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r")
+        return values
 
     graph = Graph(
         lines("concepts.txt"),

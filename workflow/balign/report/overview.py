@@ -59,12 +59,17 @@ class Text:
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """Facts of the graph arrays; ``edges`` counts each edge once."""
+    """Facts of the graph arrays.
+
+    ``edges`` counts each edge once; ``top_share`` is the share of all mentions that the hundredth
+    part of the mentioned concepts holds which has the most.
+    """
 
     nodes: int
     edges: int
     relations: int
     mentioned: int
+    top_share: float
     with_edges: int
     median_degree: float
     largest_degree: int
@@ -134,11 +139,13 @@ def graph_facts(graph: Graph) -> GraphFacts:
     """Count nodes, edges and degrees."""
     degree = graph.degree
     some = degree[degree > 0]
+    mentions = np.sort(graph.mention_count[graph.mention_count > 0])[::-1]
     return GraphFacts(
         nodes=len(graph.concepts),
         edges=len(graph.indices) // 2,
         relations=len(graph.labels),
-        mentioned=int(np.count_nonzero(graph.mention_count)),
+        mentioned=len(mentions),
+        top_share=float(mentions[: len(mentions) // 100].sum() / max(1, mentions.sum())),
         with_edges=len(some),
         median_degree=float(np.median(some)) if len(some) else 0.0,
         largest_degree=int(some.max()) if len(some) else 0,

@@ -18,7 +18,7 @@ from balign.files import atomic_path, read_json
 from balign.report import text
 from balign.report.benchmarks import read_benchmarks
 from balign.report.counts import add_counts, count_tables
-from balign.report.examples import draw_neighbourhoods, draw_sentences
+from balign.report.examples import draw_neighbourhoods, draw_sentences, top_concepts
 from balign.report.figures import (
     graph_figure,
     leaderboard_figure,
@@ -31,12 +31,13 @@ from balign.report.graph import open_graph
 from balign.report.overview import graph_facts, read_kg, read_text
 from balign.report.results import REFERENCES, best, grouped, one_seed, read_leaderboard, tally
 from balign.report.settings import ReportSettings
-from balign.report.training import loss_keys, read_model, retrieval_keys
+from balign.report.training import loss_keys, read_model, score_keys
 from balign.sources.manifest import SourceFolder, open_source
 
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
+_TOP = 8  # rows of the tables of concepts with the most mentions and edges
 _LIBRARIES = ("duckdb", "jinja2", "matplotlib", "numpy", "polars")
 
 
@@ -122,7 +123,7 @@ def _gather(
     sources = [open_source(path) for path in inputs.manifests]
     style = style_of([*board.models, *(model.name for model in models)])
     figures = {"graph": graph_figure(graph.mention_count, graph.degree)}
-    panels = [(panel_title(key), key) for key in [*loss_keys(models), *retrieval_keys(models)]]
+    panels = [(panel_title(key), key) for key in [*loss_keys(models), *score_keys(models)]]
     if panels:
         figures["training"] = training_figure(models, panels, style)
     if board.rows:
@@ -136,6 +137,8 @@ def _gather(
         "kg": kg,
         "corpus": corpus,
         "graph": graph_facts(graph),
+        "most_mentioned": top_concepts(graph, graph.mention_count, database, _TOP),
+        "most_edges": top_concepts(graph, graph.degree, database, _TOP),
         "sources": sources,
         "skipped_sources": [source for source in sources if source.skipped],
         "total_bytes": total_bytes(sources),
@@ -148,7 +151,7 @@ def _gather(
             if (words := tally(board, model, reference)) is not None
         ],
         "one_seed": one_seed(board.rows),
-        "style": style,
+        "series": {model: place for place, model in enumerate(style)},
         "figures": {
             name: Markup(save_figure(figure, folder, name)) for name, figure in figures.items()
         },

@@ -46,7 +46,7 @@ class Row:
         return {"base": self.p_base, "mlm": self.p_mlm}[reference]
 
     def verdict(self, reference: str) -> str:
-        """Return ``better``, ``worse``, ``even`` (no clear difference) or ``none`` (not compared)."""
+        """Return ``better``, ``worse``, ``even`` (not clear) or ``none`` (not compared)."""
         difference, p = self.difference(reference), self.p(reference)
         if difference is None or p is None:
             return "none"
@@ -120,7 +120,9 @@ def tally(board: Leaderboard, model: str, reference: str) -> str | None:
     counts = {text: compared.count(verdict) for verdict, text in words.items()}
     found = [(text, count) for text, count in counts.items() if count]
     if len(found) == 1:
-        scope = {1: "the one task", 2: "both tasks"}.get(len(compared), f"all {len(compared)} tasks")
+        scope = {1: "the one task", 2: "both tasks"}.get(
+            len(compared), f"all {len(compared)} tasks"
+        )
         return f"{found[0][0]} {scope}"
     return f"{listed([f'{text} {count}' for text, count in found])} of {len(compared)} tasks"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ MINUS = "\u2212"
 DASH = "\u2013"
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z][0-9]{2}")  # pubmed20n0014, sha256: a name, no words
 _WORDS = {
     "bali": "BALI",
     "cui": "CUI",
@@ -43,7 +45,7 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         if value.is_integer() and abs(value) < 1e15:
             return whole(int(value))
-        if abs(value) >= 1000:
+        if 1000 <= abs(value) < math.inf:
             return whole(round(value))
         return f"{value:.4g}".replace("-", MINUS)
     return str(value)
@@ -76,12 +78,13 @@ def size(count: int) -> str:
         if value < 1000:
             break
         value, unit = value / 1000, larger
-    return f"{value:.0f}{THIN}{unit}" if unit == "B" or value >= 100 else f"{value:.1f}{THIN}{unit}"
+    text = whole(round(value)) if unit == "B" or value >= 100 else f"{value:.1f}"
+    return f"{text}{THIN}{unit}"
 
 
 def duration(seconds: float) -> str:
     """Write seconds as people do: 4.2 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f}{THIN}s"
     whole_seconds = round(seconds)
     if whole_seconds < 3600:
@@ -92,10 +95,10 @@ def duration(seconds: float) -> str:
 
 def label(key: str) -> str:
     """Turn a key such as ``with_abstract`` into "With abstract"; leave any other text as it is."""
-    if not _IDENTIFIER.fullmatch(key):
+    if not _IDENTIFIER.fullmatch(key) or _NAME.search(key):
         return key
     words = [_WORDS.get(word, word) for word in key.split("_")]
-    if key.split("_")[0] not in _WORDS:
+    if words[0].islower():
         words[0] = words[0][0].upper() + words[0][1:]
     return " ".join(words)
 

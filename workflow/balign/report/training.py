@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 from balign.errors import DataError
 from balign.files import read_json
 
-_LOSSES = ("loss", "mlm", "alignment")
-_RETRIEVAL = ("retrieval", "recall", "accuracy", "hits", "mrr", "reciprocal")
 _SPEED = "per_second"
+# Keys of a line that are neither a loss nor a score.
+_ASIDE = re.compile(rf"step|skipped|learning_rate.*|.*seconds|.*_share|.*_{_SPEED}")
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,21 @@ class Model:
         }
         return list(found)
 
-    def fact(self, key: str) -> Any:
-        """Return a value of run.json, or of the settings in it; None if absent."""
-        settings = self.run.get("settings")
-        if key not in self.run and isinstance(settings, Mapping):
-            return settings.get(key)
-        return self.run.get(key)
+    def setting(self, key: str) -> str | None:
+        """Return a value of the settings in run.json; None if absent."""
+        value = self.run.get("settings", {}).get(key)
+        return None if value is None else str(value)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the training took, where run.json tells."""
+        value: Any = self.run.get("seconds")
+        return float(value) if _is_number(value) else None
+
+    @property
+    def skipped(self) -> int:
+        """Steps that changed nothing because their gradient was not finite."""
+        return int(self.run.get("skipped", 0))
 
     @property
     def steps(self) -> int:
@@ -69,7 +79,7 @@ class Model:
         return {
             key: median(self.curve("train", key)[1])
             for key in self.keys("train")
-            if key.endswith(_SPEED)
+            if key.endswith(f"_{_SPEED}")
         }
 
     def last(self, split: str, key: str) -> float | None:
@@ -106,24 +116,20 @@ def read_model(folder: Path) -> Model:
 
 
 def loss_keys(models: Sequence[Model]) -> list[str]:
-    """Return the keys of losses and their parts over all models, the total first."""
-    return _matching(models, lambda key: any(part in key for part in _LOSSES), "loss")
+    """Return the total loss and its parts over all models: whatever training lines hold."""
+    keys = _keys(models, "train")
+    return [*(key for key in keys if key == "loss"), *(key for key in keys if key != "loss")]
 
 
-def retrieval_keys(models: Sequence[Model]) -> list[str]:
-    """Return the keys of retrieval figures, which validation lines hold."""
-    return _matching(models, lambda key: any(part in key for part in _RETRIEVAL), "")
+def score_keys(models: Sequence[Model]) -> list[str]:
+    """Return the scores that only validation lines hold, such as those of retrieval."""
+    losses = loss_keys(models)
+    return [key for key in _keys(models, "validation") if key not in (*losses, "loss")]
 
 
-def _matching(models: Sequence[Model], wanted: Any, first: str) -> list[str]:
-    keys = {
-        key: None
-        for model in models
-        for split in ("train", "validation")
-        for key in model.keys(split)
-        if wanted(key)
-    }
-    return sorted(keys, key=lambda key: key != first)  # stable: the others keep their order
+def _keys(models: Sequence[Model], split: str) -> list[str]:
+    found = dict.fromkeys(key for model in models for key in model.keys(split))
+    return [key for key in found if not _ASIDE.fullmatch(key)]
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,181 @@
+import duckdb
+import polars as pl
+import pytest
+
+from balign.errors import DataError
+from balign.evaluate import linking_held_out, linking_mentions
+from balign.evaluate.draw import draw_key
+from balign.evaluate.linking import Query, link
+from balign.evaluate.outcome import Run
+from balign.evaluate.settings import HeldOutLinkingTask, MentionLinkingTask
+from balign.sources.manifest import open_source
+
+QUERIES = [
+    Query("Heart Attack", ("C001",), subsets=("refined",)),
+    Query("heart attack", ("C002",), "D2"),
+    Query("asthma", ("C001", "C002")),
+    Query("asthma", ()),
+    Query("asthma", ("C999",)),
+]
+CANDIDATES = pl.DataFrame(
+    {
+        "concept": ["C002", "C001", "C002", "C003"],
+        "name": ["mice", "heart attack", "asthma", "heart attack"],
+    }
+)
+
+
+def held_out(**values):
+    return HeldOutLinkingTask(name="held-out", family="linking_held_out", **values)
+
+
+def mentions(**values):
+    values = {"source": "tiny-corpus", "entity_type": "Disease", **values}
+    return MentionLinkingTask(name="mentions", family="linking_mentions", **values)
+
+
+def test_equal_names_link_to_their_concepts(encoder_folder):
+    found = link(encoder_folder, QUERIES, CANDIDATES)
+    # C001 and C003 own the same name: the lower concept wins.
+    assert found["predicted"].to_list() == ["C001", "C001", "C002", "C002", "C002"]
+    assert found["rank"].to_list() == [1, 3, 1, None, None]
+    assert found["correct"].to_list() == [True, False, True, False, False]
+    assert found["name"][:3].to_list() == ["heart attack", "heart attack", "asthma"]
+    assert found["score"][0] == pytest.approx(1)
+    assert found["subsets"].to_list() == [["refined"], [], [], [], []]
+    assert found["example"].to_list() == [0, 1, 2, 3, 4]
+
+
+def test_order_of_candidates_does_not_matter(encoder_folder):
+    first = link(encoder_folder, QUERIES, CANDIDATES)
+    assert link(encoder_folder, QUERIES, CANDIDATES.reverse()).equals(first)
+
+
+def test_held_out_synonyms(encoder_folder, database):
+    outcome = linking_held_out.run(held_out(), Run(encoder_folder, 1, database))
+    assert outcome.predictions["query"].to_list() == ["Heart attack, acute", "asthma disease"]
+    assert outcome.predictions["gold"].to_list() == [["C001"], ["C002"]]
+    # Nothing held out is among the candidates.
+    assert outcome.counts == {"candidate_names": 9, "candidate_concepts": 5}
+
+
+def test_candidates_are_the_right_concepts_names_and_drawn_ones(encoder_folder, database):
+    outcome = linking_held_out.run(held_out(candidates=6), Run(encoder_folder, 1, database))
+    assert outcome.counts["candidate_names"] == 6
+    outcome = linking_held_out.run(held_out(candidates=1), Run(encoder_folder, 1, database))
+    assert outcome.counts == {"candidate_names": 4, "candidate_concepts": 2}
+    outcome = linking_held_out.run(held_out(candidates=None), Run(encoder_folder, 1, database))
+    assert outcome.counts["candidate_names"] == 9
+
+
+def test_fewer_queries_are_a_draw_that_the_seed_fixes(encoder_folder, database):
+    def queries(seed):
+        task = held_out(queries=1, seed=seed)
+        return linking_held_out.run(task, Run(encoder_folder, 1, database)).predictions["query"][0]
+
+    assert queries(13) == queries(13)
+    assert len({queries(seed) for seed in range(12)}) == 2
+
+
+def test_draw_key():
+    assert draw_key(1, "a") == draw_key(1, "a")
+    assert len({draw_key(seed, text) for seed in (1, 2) for text in "ab"}) == 4
+
+
+def test_a_held_out_name_of_two_concepts_is_one_query(encoder_folder, database):
+    with duckdb.connect(str(database)) as graph:
+        graph.execute(
+            "INSERT INTO atom VALUES "
+            "('C004', 'asthma disease', 'mesh', '', 'MH', false, 2, true, 0)"
+        )
+    outcome = linking_held_out.run(held_out(), Run(encoder_folder, 1, database))
+    assert outcome.predictions["gold"].to_list() == [["C001"], ["C002", "C004"]]
+
+
+def test_a_graph_that_holds_nothing_out(encoder_folder, database):
+    with duckdb.connect(str(database)) as graph:
+        graph.execute("UPDATE atom SET held_out = false")
+    with pytest.raises(DataError, match="holds no synonym out"):
+        linking_held_out.run(held_out(), Run(encoder_folder, 1, database))
+
+
+def test_a_file_that_is_no_database(encoder_folder, tmp_path):
+    path = tmp_path / "kg.duckdb"
+    path.write_text("not a database")
+    with pytest.raises(DataError, match="cannot be opened"):
+        linking_held_out.run(held_out(), Run(encoder_folder, 1, path))
+
+
+def test_a_database_without_the_tables(encoder_folder, tmp_path):
+    path = tmp_path / "kg.duckdb"
+    duckdb.connect(str(path)).close()
+    with pytest.raises(DataError, match="lacks a table"):
+        linking_held_out.run(held_out(), Run(encoder_folder, 1, path))
+
+
+def run_mentions(encoder_folder, database, corpus, **values):
+    source = open_source(corpus)
+    return linking_mentions.run(mentions(**values), Run(encoder_folder, 1, database, (), source))
+
+
+def test_mentions(encoder_folder, database, corpus):
+    outcome = run_mentions(encoder_folder, database, corpus)
+    rows = {row["query"]: row for row in outcome.predictions.to_dicts()}
+    # Case variants are one mention; the one without an identifier is left out.
+    assert list(rows) == [
+        "asthma",
+        "heart attack",
+        "lungs out of order",
+        "megrim",
+        "rare thing",
+        "sick heart attack asthma",
+    ]
+    assert {name: row["gold"] for name, row in rows.items()} == {
+        "asthma": ["C002"],
+        "heart attack": ["C001"],
+        "lungs out of order": ["C002"],
+        "megrim": ["MESH:D3"],  # the id is the concept itself
+        "rare thing": [],
+        "sick heart attack asthma": ["C001", "C002"],
+    }
+    assert rows["asthma"]["correct"]
+    assert rows["heart attack"]["correct"]
+    assert {name: row["subsets"] for name, row in rows.items()} == {
+        "asthma": ["single", "covered"],  # in the dictionary
+        "heart attack": ["single", "covered"],
+        "lungs out of order": ["single", "refined", "covered"],
+        "megrim": ["single", "covered"],  # seen in training, in another case
+        "rare thing": ["single", "refined"],  # seen, but as a chemical
+        "sick heart attack asthma": ["composite", "refined", "covered"],
+    }
+    assert outcome.counts == {
+        "annotations": 8,
+        "annotations_without_identifier": 1,
+        "candidate_names": 7,
+        "candidate_concepts": 4,
+        "queries_not_covered": 1,
+    }
+
+
+def test_candidates_are_in_the_wanted_branches(encoder_folder, database, corpus):
+    outcome = run_mentions(encoder_folder, database, corpus, tree_prefixes=("C08",))
+    assert outcome.counts["candidate_concepts"] == 1
+    assert set(outcome.predictions["predicted"]) == {"C002"}
+
+
+def test_a_concept_of_two_mesh_ids_is_right_for_both(encoder_folder, database, corpus):
+    with duckdb.connect(str(database)) as graph:
+        graph.execute("INSERT INTO xref VALUES ('C002', 'MESH:C999')")
+    outcome = run_mentions(encoder_folder, database, corpus)
+    assert outcome.counts["queries_not_covered"] == 0
+
+
+@pytest.mark.parametrize("values", [{"entity_type": "Plant"}, {"tree_prefixes": ("Z",)}])
+def test_nothing_to_link(encoder_folder, database, corpus, values):
+    with pytest.raises(DataError, match="nothing to link"):
+        run_mentions(encoder_folder, database, corpus, **values)
+
+
+def test_a_corpus_without_test_file(encoder_folder, database, skipped_corpus):
+    with pytest.raises(DataError, match="expected one file 'test"):
+        run_mentions(encoder_folder, database, skipped_corpus)

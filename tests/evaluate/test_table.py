@@ -1,0 +1,140 @@
+import csv
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from balign.errors import DataError
+from balign.evaluate.show import leaderboard_table, skipped_lines
+from balign.evaluate.table import SCHEMA, evaluate_table
+
+
+def write_result(folder, task, model, seed, ranks, subsets=None, examples=None):
+    """Write a result of a linking task; ``ranks`` None: a skipped one."""
+    path = folder / task / model / f"seed{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result = {"task": task, "family": "linking_held_out", "model": model, "seed": seed,
+              "status": "ok", "reason": None, "metrics": {"accuracy@5": 0, "accuracy@1": 0},
+              "primary": "accuracy@1", "n": 0, "subsets": {"odd": {}, "none": {}},
+              "predictions": f"seed{seed}.parquet"}  # fmt: skip
+    if ranks is None:
+        result |= {"status": "skipped", "reason": "no source", "predictions": None}
+    else:
+        n = len(ranks)
+        pl.DataFrame(
+            {
+                "example": examples or list(range(n)),
+                "rank": pl.Series(ranks, dtype=pl.Int32),
+                "subsets": [["odd"] if row % 2 else ["even"] for row in range(n)],
+            }
+        ).write_parquet(path.with_suffix(".parquet"))
+    path.write_text(json.dumps(result))
+    return path
+
+
+def make(tmp_path, results):
+    outputs = {"csv": tmp_path / "leaderboard.csv", "json": tmp_path / "leaderboard.json"}
+    evaluate_table(results, 500, **outputs)
+    return json.loads(outputs["json"].read_text()), list(csv.DictReader(outputs["csv"].open()))
+
+
+@pytest.fixture
+def results(tmp_path):
+    base = [1, 1, None, None, 3, 3, None, None]
+    better = [1, 1, 1, 1, 1, 1, None, None]
+    return [
+        write_result(tmp_path, "t", "zeta", 1, base),
+        write_result(tmp_path, "t", "mlm", 1, base),
+        write_result(tmp_path, "t", "base", 1, base),
+        write_result(tmp_path, "t", "bali", 1, better),
+        write_result(tmp_path, "t", "bali", 2, base),
+        write_result(tmp_path, "absent", "base", 1, None),
+        write_result(tmp_path, "absent", "mlm", 1, None),
+    ]
+
+
+def test_rows(tmp_path, results):
+    values, rows = make(tmp_path, results)
+    assert values["bootstrap_samples"] == 500
+    found = [(row["subset"], row["metric"], row["model"]) for row in values["rows"]]
+    assert found == [
+        (subset, metric, model)
+        for subset in ("all", "odd")  # the subset without examples has no row
+        for metric in ("accuracy@1", "accuracy@5")
+        for model in ("base", "mlm", "bali", "zeta")
+    ]
+    assert [list(row) for row in rows] == [list(SCHEMA)] * 16
+    row = values["rows"][2]
+    assert row["mean"] == pytest.approx((6 / 8 + 2 / 8) / 2)
+    assert row["deviation"] == pytest.approx(np.std([6 / 8, 2 / 8], ddof=1))
+    assert (row["seeds"], row["n"], row["primary"]) == (2, 8, True)
+    assert row["difference_base"] == row["difference_mlm"] == pytest.approx(0.25)
+    assert row["low"] <= row["mean"] <= row["high"]
+    assert values["rows"][10]["n"] == 4
+
+
+def test_references(tmp_path, results):
+    values, rows = make(tmp_path, results)
+    base, mlm, _, zeta = values["rows"][:4]
+    assert base["deviation"] is None
+    assert base["difference_base"] is None
+    assert base["p_base"] is None
+    assert (mlm["difference_base"], mlm["p_base"], mlm["p_mlm"]) == (0, 1, None)
+    assert (zeta["difference_mlm"], zeta["p_mlm"]) == (0, 1)
+    assert rows[0]["p_base"] == ""
+
+
+def test_order_of_results_in_files_does_not_change_figures(tmp_path, results):
+    first, _ = make(tmp_path, results)
+    second, _ = make(tmp_path, results[::-1])
+    assert first["rows"] == second["rows"]
+
+
+def test_skipped(tmp_path, results):
+    values, _ = make(tmp_path, results)
+    wanted = {"task": "absent", "model": "base", "seed": 1, "reason": "no source"}
+    assert values["skipped"][0] == wanted
+    assert skipped_lines(values["skipped"]) == ["skipped: absent (base, mlm): no source"]
+
+
+def test_everything_skipped(tmp_path):
+    values, rows = make(tmp_path, [write_result(tmp_path, "t", "base", 1, None)])
+    assert values["rows"] == rows == []
+
+
+def test_f1(tmp_path):
+    path = tmp_path / "seed1.json"
+    columns = {"gold:x": [True, True, False], "predicted:x": [True, False, False]}
+    pl.DataFrame({"example": [1, 2, 3], **columns}).write_parquet(tmp_path / "p.parquet")
+    result = {"task": "t", "family": "check_tags", "model": "base", "seed": 1, "status": "ok",
+              "metrics": {"micro_f1": 0, "macro_f1": 0}, "primary": "micro_f1", "subsets": {},
+              "predictions": "p.parquet"}  # fmt: skip
+    path.write_text(json.dumps(result))
+    values, _ = make(tmp_path, [path])
+    assert [row["mean"] for row in values["rows"]] == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_results_of_other_examples_are_not_compared(tmp_path):
+    results = [
+        write_result(tmp_path, "t", "base", 1, [1, 1]),
+        write_result(tmp_path, "t", "mlm", 1, [1, 1], examples=[0, 5]),
+    ]
+    with pytest.raises(DataError, match="different examples"):
+        make(tmp_path, results)
+
+
+def test_a_run_given_twice(tmp_path):
+    path = write_result(tmp_path, "t", "base", 1, [1])
+    with pytest.raises(DataError, match="two results of task t, model base, seed 1"):
+        make(tmp_path, [path, path])
+
+
+def test_terminal_table(tmp_path, results):
+    values, _ = make(tmp_path, results)
+    console = Console(width=140, record=True)
+    console.print(leaderboard_table(values["rows"]))
+    text = console.export_text()
+    assert "50.0 ± 35.4" in text
+    assert "+25.0 (" in text

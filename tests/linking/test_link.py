@@ -1,0 +1,130 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import balign.linking.link as link_module
+from balign.errors import DataError
+from balign.linking.link import SCHEMA, linking_link
+
+ATOMS = [
+    ("C1", "heart failure", True, 0, False),
+    ("C2", "failure", True, 0, False),
+    ("C3", "β-actin", True, 0, False),
+    ("C4", "β-Actin", False, 1, False),
+]
+CITATIONS = {
+    7: ["Heart failure in 😀 men.", "", "Weak heart", "failure β-actin"],
+    3: ["No name here.", "Failure, again heart failure."],
+    9: [],
+}
+
+
+@pytest.fixture
+def linked(make_index, make_corpus, tmp_path):
+    def run(citations=CITATIONS, name="mentions"):
+        abstracts, sentences = make_corpus(citations)
+        output, counts = tmp_path / f"{name}.parquet", tmp_path / f"{name}.counts.json"
+        linking_link(make_index(ATOMS), abstracts, sentences, output, counts)
+        return pl.read_parquet(output), json.loads(counts.read_text()), output
+
+    return run
+
+
+def test_mentions_by_contract(linked):
+    mentions, counts, _ = linked()
+    assert mentions.schema == SCHEMA
+    assert mentions.equals(mentions.sort("pmid", "start", "end"))
+    assert set(mentions["linker"]) == {"dictionary"}
+    found = mentions.select("pmid", "sentence", "surface", "concept", "score")
+    assert list(found.iter_rows()) == [
+        (3, 1, "Failure", "C2", 1.0),
+        (3, 1, "heart failure", "C1", 1.0),
+        (7, 0, "Heart failure", "C1", 1.0),
+        (7, 3, "failure", "C2", 1.0),  # a name never crosses the border of a sentence
+        (7, 3, "β-actin", "C3", 0.5),
+    ]
+    texts = {pmid: " ".join(sentences) for pmid, sentences in CITATIONS.items()}
+    for pmid, start, end, surface in mentions.select("pmid", "start", "end", "surface").iter_rows():
+        assert texts[pmid][start:end] == surface
+    assert {key: counts[key] for key in counts if key != "most_frequent"} == {
+        "linker": "dictionary",
+        "sentences": 6,
+        "sentences_with_mention": 3,
+        "mentions": 5,
+        "ambiguous": 1,
+        "concepts": 3,
+    }
+    assert counts["most_frequent"][0] == {"concept": "C2", "surface": "failure", "mentions": 2}
+
+
+def test_a_file_without_sentences(linked):
+    mentions, counts, _ = linked({})
+    assert mentions.schema == SCHEMA
+    assert len(mentions) == counts["mentions"] == counts["sentences"] == 0
+
+
+def test_the_size_of_batches_changes_nothing(linked, monkeypatch):
+    whole = linked(name="whole")[2].read_bytes()
+    monkeypatch.setattr(link_module, "_BATCH", 1)
+    assert linked(name="single")[2].read_bytes() == whole
+
+
+def test_a_sentence_beyond_its_text(linked, make_corpus, make_index, tmp_path):
+    abstracts, sentences = make_corpus({1: ["short"]})
+    table = pl.read_parquet(sentences)
+    index = make_index(ATOMS)
+    out = (tmp_path / "m.parquet", tmp_path / "m.json")
+    table.with_columns(end=pl.lit(9, pl.Int32)).write_parquet(sentences)
+    with pytest.raises(DataError, match="PMID 1 ends beyond its text"):
+        linking_link(index, abstracts, sentences, *out)
+    table.with_columns(pmid=pl.lit(2, pl.Int64)).write_parquet(sentences)
+    with pytest.raises(DataError, match="PMID 2 has no citation"):
+        linking_link(index, abstracts, sentences, *out)
+    assert not any(path.exists() for path in out)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 but no more"])
+def test_a_file_that_is_no_parquet(make_corpus, make_index, tmp_path, content):
+    abstracts, sentences = make_corpus({1: ["short"]})
+    sentences.write_bytes(content)
+    with pytest.raises(DataError, match="Parquet") as caught:
+        linking_link(
+            make_index(ATOMS), abstracts, sentences, tmp_path / "m.parquet", tmp_path / "m.json"
+        )
+    assert caught.value.where == str(sentences)
+
+
+def test_same_bytes_by_command_line_whatever_the_hash_seed_and_threads(
+    make_database, make_corpus, tmp_path
+):
+    root = Path(__file__).parents[2]
+    database = make_database(ATOMS)
+    abstracts, sentences = make_corpus(CITATIONS)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"linking: {{stop_words: {root / 'resources' / 'stop_words.txt'}}}\n")
+    digests = set()
+    for seed, threads in (("1", "1"), ("2", "2")):
+        out = tmp_path / seed
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(root / "workflow"),
+            "PYTHONHASHSEED": seed,
+            "POLARS_MAX_THREADS": threads,
+        }
+        for arguments in (
+            ["index", "--database", database, "--output", out / "index", "--config", config],
+            ["link", "--index", out / "index", "--abstracts", abstracts, "--sentences", sentences,
+             "--output", out / "m.parquet", "--counts", out / "m.json"],
+        ):  # fmt: skip
+            command = [sys.executable, "-m", "balign", "linking", *map(str, arguments)]
+            subprocess.run(command, check=True, env=environment, capture_output=True)
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        whole = b"".join(path.name.encode() + path.read_bytes() for path in files)
+        digests.add((len(files), hashlib.sha256(whole).hexdigest()))
+    assert len(digests) == 1

@@ -1,0 +1,227 @@
+"""From staging tables to the tables of the contract, in SQL.
+
+Staging: ``stage_name`` (concept, name, source, code, term_type, class, precedence, position,
+restriction), ``stage_edge`` (head, relation, tail, source, precedence), ``stage_type`` (concept,
+semantic_type, source, precedence), ``stage_definition`` (concept, definition, source),
+``stage_xref`` (concept, identifier), ``stage_source``. The class is the first rank of a name (0: a term's own
+name), the precedence that of its source (0: the Metathesaurus), the position its place in there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import duckdb
+import polars as pl
+
+from balign.kg.merge import Merged
+from balign.kg.ontology import TERM_CLASS, Ontology
+from balign.kg.relations import fold_relations, label
+
+STAGING = """
+CREATE TABLE stage_name (concept VARCHAR, name VARCHAR, source VARCHAR, code VARCHAR,
+    term_type VARCHAR, class INTEGER, precedence INTEGER, position BIGINT, restriction INTEGER);
+CREATE TABLE stage_edge (head VARCHAR, relation VARCHAR, tail VARCHAR, source VARCHAR,
+    precedence INTEGER);
+CREATE TABLE stage_type (concept VARCHAR, semantic_type VARCHAR, source VARCHAR,
+    precedence INTEGER);
+CREATE TABLE stage_definition (concept VARCHAR, definition VARCHAR, source VARCHAR);
+CREATE TABLE stage_xref (concept VARCHAR, identifier VARCHAR);
+CREATE TABLE stage_source (source VARCHAR, version VARCHAR, licence VARCHAR, restriction INTEGER);
+"""
+
+_FROM_RRF = """
+INSERT INTO stage_name
+    SELECT concept, name, source, code, term_type, (position > 1)::INTEGER, 0, position, restriction
+    FROM rrf_atom;
+INSERT INTO stage_edge SELECT head, relation, tail, source, 0 FROM rrf_edge;
+INSERT INTO stage_type SELECT concept, semantic_type, 'UMLS', 0 FROM rrf_type;
+INSERT INTO stage_definition SELECT concept, definition, source FROM rrf_definition;
+INSERT INTO stage_xref SELECT concept, identifier FROM rrf_xref;
+INSERT INTO stage_xref SELECT DISTINCT concept, 'UMLS:' || concept FROM rrf_atom;
+INSERT INTO stage_source SELECT source, version, licence, restriction FROM rrf_source
+    WHERE source IN (SELECT source FROM rrf_atom UNION SELECT source FROM rrf_edge);
+INSERT INTO stage_source SELECT 'UMLS', coalesce(max(version), ''),
+    'UMLS Metathesaurus License', 0 FROM rrf_source;
+"""
+
+# What is left out of the edges, and why; an edge of an ontology joins its terms.
+_MAPPED = """
+CREATE OR REPLACE TEMP TABLE mapped AS
+    SELECT h.concept AS head, e.relation, t.concept AS tail
+    FROM edges e LEFT JOIN concept_of h ON h.code = e.head LEFT JOIN concept_of t ON t.code = e.tail
+"""
+
+_FINAL = """
+CREATE TABLE final_name AS
+    SELECT *, (row_number() OVER (PARTITION BY concept
+        ORDER BY class, precedence, position, name) - 1)::INTEGER AS rank
+    FROM (SELECT * FROM stage_name QUALIFY row_number() OVER (PARTITION BY concept, name
+        ORDER BY class, precedence, position, source, code, term_type) = 1);
+CREATE TABLE final_edge AS
+    SELECT head, relation, tail, first(source ORDER BY precedence, source) AS source
+    FROM (SELECT CASE WHEN turn THEN tail ELSE head END AS head, canonical AS relation,
+            CASE WHEN turn THEN head ELSE tail END AS tail, source, precedence
+        FROM (SELECT e.*, canonical, swap OR (both_ways AND head > tail) AS turn
+            FROM stage_edge e JOIN fold USING (relation)))
+    GROUP BY head, relation, tail;
+"""
+
+_WRITE = """
+CREATE TABLE kg.concept AS
+    SELECT concept, name AS preferred_name, source FROM final_name WHERE rank = 0 ORDER BY concept;
+CREATE TABLE kg.atom AS
+    SELECT concept, name, source, code, term_type, rank = 0 AS preferred, rank,
+        h.name IS NOT NULL AS held_out, restriction
+    FROM final_name LEFT JOIN held_out h USING (concept, name) ORDER BY concept, rank;
+CREATE TABLE kg.edge AS SELECT * FROM final_edge ORDER BY head, relation, tail;
+CREATE TABLE kg.relation AS
+    SELECT relation, label, count(*) AS edges FROM final_edge JOIN label USING (relation)
+    GROUP BY relation, label ORDER BY relation;
+CREATE TABLE kg.semantic_type AS
+    SELECT concept, semantic_type, first(source ORDER BY precedence) AS source FROM stage_type
+    GROUP BY concept, semantic_type ORDER BY concept, semantic_type;
+CREATE TABLE kg.definition AS
+    SELECT concept, definition, min(source) AS source FROM stage_definition
+    GROUP BY concept, definition ORDER BY concept, source, definition;
+CREATE TABLE kg.xref AS
+    SELECT DISTINCT concept, identifier FROM stage_xref ORDER BY concept, identifier;
+CREATE TABLE kg.source AS
+    SELECT source, version, licence, restriction, coalesce(atoms, 0)::INTEGER AS atoms
+    FROM stage_source
+    LEFT JOIN (SELECT source, count(*) AS atoms FROM final_name GROUP BY source) USING (source)
+    ORDER BY source;
+CREATE TABLE kg.provenance AS SELECT key, value FROM stage_provenance ORDER BY key;
+"""
+
+TABLES = (
+    "concept",
+    "atom",
+    "edge",
+    "relation",
+    "semantic_type",
+    "definition",
+    "xref",
+    "source",
+    "provenance",
+)
+
+
+def insert_rrf(connection: duckdb.DuckDBPyConnection) -> None:
+    """Move the tables of :func:`balign.kg.rrf.read_rrf` into the staging tables."""
+    connection.execute(_FROM_RRF)
+
+
+def insert_frame(
+    connection: duckdb.DuckDBPyConnection, query: str, **frames: pl.DataFrame
+) -> duckdb.DuckDBPyConnection:
+    """Run a query that reads the given frames by name."""
+    for name, frame in frames.items():
+        connection.register(name, frame.to_arrow())
+    try:
+        return connection.execute(query)
+    finally:
+        for name in frames:
+            connection.unregister(name)
+
+
+def frame(rows: Iterable[tuple[str, ...]], *columns: str) -> pl.DataFrame:
+    """Return rows of strings as a frame."""
+    return pl.DataFrame(list(rows), schema=dict.fromkeys(columns, pl.String), orient="row")
+
+
+def insert_merged(
+    connection: duckdb.DuckDBPyConnection, merged: Merged, aliases: Mapping[str, str]
+) -> None:
+    """Insert the identifiers of the merged concepts; make ``concept_of`` (code, concept).
+
+    ``aliases`` are former codes; one that is also a code of its own is no alias.
+    """
+    concepts = dict(merged.concept_of)
+    for alias, code in aliases.items():
+        if code in merged.concept_of:
+            concepts.setdefault(alias, merged.concept_of[code])
+    insert_frame(
+        connection,
+        "CREATE TABLE concept_of AS SELECT * FROM rows",
+        rows=frame(concepts.items(), "code", "concept"),
+    )
+    insert_frame(
+        connection,
+        "INSERT INTO stage_xref SELECT * FROM rows",
+        rows=frame(merged.identifiers, "concept", "identifier"),
+    )
+
+
+def insert_ontology(
+    connection: duckdb.DuckDBPyConnection,
+    ontology: Ontology,
+    types: Iterable[tuple[str, str]],
+    precedence: int,
+) -> dict[str, int]:
+    """Insert one ontology's rows under their concepts.
+
+    Returns:
+        edges left out by reason.
+    """
+    source = ontology.source
+    classes = pl.DataFrame(list(TERM_CLASS.items()), schema=["kind", "class"], orient="row")
+    insert_frame(
+        connection,
+        f"""INSERT INTO stage_name
+        SELECT concept, name, '{source}', code, kind, class, {precedence}, position, 0
+        FROM names JOIN classes USING (kind) JOIN concept_of USING (code) ORDER BY position""",
+        names=frame(ontology.names, "code", "name", "kind").with_row_index("position"),
+        classes=classes,
+    )
+    insert_frame(
+        connection,
+        f"""INSERT INTO stage_type SELECT DISTINCT concept, type, '{source}', {precedence}
+        FROM types JOIN concept_of USING (code)""",
+        types=frame(types, "code", "type"),
+    )
+    insert_frame(
+        connection,
+        f"""INSERT INTO stage_definition SELECT DISTINCT concept, definition, '{source}'
+        FROM definitions JOIN concept_of USING (code)""",
+        definitions=frame(ontology.definitions, "code", "definition"),
+    )
+    insert_frame(connection, _MAPPED, edges=frame(ontology.edges, "head", "relation", "tail"))
+    connection.execute(
+        f"""INSERT INTO stage_edge SELECT DISTINCT head, relation, tail, '{source}', {precedence}
+        FROM mapped WHERE head <> tail"""
+    )
+    unknown, loops = connection.execute(
+        "SELECT count(*) FILTER (head IS NULL OR tail IS NULL), count(*) FILTER (head = tail) "
+        "FROM mapped"
+    ).fetchall()[0]
+    return {"edges to an unknown term": unknown, "self loops": loops}
+
+
+def make_final(connection: duckdb.DuckDBPyConnection, pairs: Iterable[tuple[str, str]]) -> None:
+    """Make ``final_name`` and ``final_edge``, distinct and ranked, from the staging tables."""
+    relations = connection.execute("SELECT DISTINCT relation FROM stage_edge").fetchall()
+    folds = fold_relations((name for (name,) in relations), pairs)
+    schema = {"relation": pl.String, "canonical": pl.String, "swap": pl.Boolean}
+    insert_frame(
+        connection,
+        "CREATE TABLE fold AS SELECT * FROM rows",
+        rows=pl.DataFrame(folds, schema={**schema, "both_ways": pl.Boolean}, orient="row"),
+    )
+    labels = sorted({(fold.canonical, label(fold.canonical)) for fold in folds})
+    insert_frame(
+        connection,
+        "CREATE TABLE label AS SELECT * FROM rows",
+        rows=frame(labels, "relation", "label"),
+    )
+    connection.execute(_FINAL)
+
+
+def write_tables(connection: duckdb.DuckDBPyConnection, provenance: Mapping[str, str]) -> None:
+    """Write the tables of the contract into the attached database ``kg``, each in one order."""
+    insert_frame(
+        connection,
+        "CREATE TABLE stage_provenance AS SELECT * FROM rows",
+        rows=frame(provenance.items(), "key", "value"),
+    )
+    connection.execute(_WRITE)

@@ -1,0 +1,107 @@
+"""The finished model as a Hugging Face folder, with a model card made of the run's facts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from balign.files import atomic_path, write_json
+from balign.pretrain.encoder import EncoderFolder, load_tokenizer, quiet_transformers
+from balign.pretrain.objectives import MlmObjective
+
+_FIGURES = ("mlm", "alignment", "recall_at_1", "recall_at_10")
+
+
+def export_model(
+    objective: MlmObjective,
+    source: EncoderFolder,
+    run: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    output: Path,
+) -> None:
+    """Write the model's folder: encoder with head, tokenizer, extra parts, metrics, card.
+
+    ``AutoModel``, ``AutoModelForMaskedLM`` and ``AutoTokenizer`` load it. Licence files of the
+    pretrained encoder go along.
+
+    Args:
+        objective: the trained objective.
+        source: the encoder that the run started from.
+        run: the run's facts, for ``run.json`` and the card.
+        lines: of ``metrics.jsonl``.
+        output: the folder.
+    """
+    with atomic_path(output) as temporary:
+        temporary.mkdir()
+        with quiet_transformers():
+            objective.text.model.save_pretrained(temporary)
+        load_tokenizer(source.path).save_pretrained(temporary)
+        objective.save(temporary)
+        for pattern in ("LICENSE*", "NOTICE*"):
+            for path in sorted(source.path.glob(pattern)):
+                shutil.copyfile(path, temporary / path.name)
+        text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
+        (temporary / "metrics.jsonl").write_text(text, encoding="utf-8")
+        write_json(temporary / "run.json", run)
+        (temporary / "README.md").write_text(model_card(run, lines), encoding="utf-8")
+
+
+def model_card(run: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the model card: what was trained, on what, and what validation said."""
+    settings, counts, start = run["settings"], run["counts"], run["encoder"]
+    licence = start["facts"].get("licence", "other")
+    what = {
+        "mlm": "continued on linked PubMed sentences by masked language modelling alone (the "
+        "control: no graph)",
+        "bali": "aligned with a knowledge graph: masked language modelling, and a contrastive "
+        "loss between mentions in text and nodes of the graph (BALI, arXiv 2509.07588)",
+    }[settings["objective"]]
+    table = "No validation sentences."
+    validation = [line for line in lines if line["split"] == "validation"]
+    if validation:
+        columns = [name for name in _FIGURES if name in validation[0]]
+        rows = [["step", *columns], ["---"] * (len(columns) + 1)]
+        rows += [[str(x["step"]), *(f"{x[name]:.4f}" for name in columns)] for x in validation]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"""---
+license: {licence.lower()}
+library_name: transformers
+pipeline_tag: fill-mask
+tags: [biomedical, knowledge-graph, balign]
+---
+# {settings["name"]}
+
+`{start["name"]}` {start["facts"].get("version", "")} {what}. Trained by balign {run["balign"]}.
+
+| | |
+| --- | --- |
+| steps | {run["steps"]:,} of {settings["batch_sentences"]} sentences ({run["skipped"]} skipped) |
+| peak learning rates | {settings["learning_rate"]:g}, new parts {settings["learning_rate_new"]:g} |
+| sentences | {counts["train"]:,} for training, {counts["validation"]:,} for validation |
+| concepts | {counts["concepts"]:,} in text, {run["graph"]["nodes"]:,} in the graph |
+| word pieces seen | {run["pieces"]:,} |
+| time | {run["seconds"]:.0f} s, {run["device"]}, {run["precision"]}, {run["threads"]} threads |
+| seed | {settings["seed"]} |
+
+## Validation
+
+{table}
+
+The MLM loss is over {settings["mlm_probability"]:.0%} of the word pieces; recall is how often a
+mention's node is among the nearest 1 or 10 of all nodes of the validation sentences.
+
+## Use
+
+```python
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("path/to/{settings["name"]}")
+model = AutoModel.from_pretrained("path/to/{settings["name"]}")
+```
+
+A name's vector is the mean of the last layer's states over all its tokens. The model has learnt
+from names and abstracts and may repeat their errors and biases; it is no medical device.
+"""
