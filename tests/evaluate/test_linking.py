@@ -5,7 +5,7 @@ import pytest
 from balign.errors import DataError
 from balign.evaluate import linking_held_out, linking_mentions
 from balign.evaluate.draw import draw_key
-from balign.evaluate.linking import Query, link
+from balign.evaluate.linking import NAME_SCHEMA, Query, distinct_names, link
 from balign.evaluate.outcome import Run
 from balign.evaluate.settings import HeldOutLinkingTask, MentionLinkingTask
 from balign.sources.manifest import open_source
@@ -49,6 +49,25 @@ def test_equal_names_link_to_their_concepts(encoder_folder):
 def test_order_of_candidates_does_not_matter(encoder_folder):
     first = link(encoder_folder, QUERIES, CANDIDATES)
     assert link(encoder_folder, QUERIES, CANDIDATES.reverse()).equals(first)
+
+
+def test_word_orders_of_a_name_count_once():
+    names = pl.DataFrame(
+        [
+            ("C1", "Infarction, Myocardial", 2),
+            ("C1", "Myocardial infarction", 1),
+            ("C1", "myocardial-infarction", 3),
+            ("C1", "infarction", 0),
+            ("C2", "Infarction, Myocardial", 0),
+        ],
+        schema=NAME_SCHEMA,
+        orient="row",
+    )
+    assert distinct_names(names).select("concept", "name").rows() == [
+        ("C1", "infarction"),
+        ("C1", "Myocardial infarction"),
+        ("C2", "Infarction, Myocardial"),
+    ]
 
 
 def test_held_out_synonyms(encoder_folder, database):

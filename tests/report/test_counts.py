@@ -32,7 +32,7 @@ def test_mapping_of_mappings_is_one_table() -> None:
     (table,) = count_tables(counts, "")
     assert table.caption == "Dropped"
     assert table.head == ("", "Loop", "Suppressed")
-    assert table.rows == (("hpo".capitalize(), "2", ""), ("MeSH", "1", "4"))
+    assert table.rows == (("HPO", "2", ""), ("MeSH", "1", "4"))
 
 
 def test_wide_table_is_turned() -> None:
@@ -40,6 +40,19 @@ def test_wide_table_is_turned() -> None:
     (table,) = count_tables(counts, "")
     assert table.head == ("", "One")
     assert table.rows == (("Read", "1"), ("Live", "2"), ("Dropped: language", "3"))
+
+
+def test_counts_of_one_group_stay_together() -> None:
+    dropped = {"hpo": {"dropped": {"loops": 1}, "terms": 5}, "mondo": {"dropped": {"Aspect C": 2}}}
+    (table,) = count_tables({"sources": {**dropped, "doid": {"terms": 1}}}, "")
+    rows = [row[0] for row in table.rows]
+    assert rows == ["DOID", "HPO", "MONDO"]
+    assert table.head == ("", "Terms", "Dropped: loops", "Dropped: aspect C")
+
+
+def test_long_digests_are_cut() -> None:
+    (table,) = count_tables({"digest": "ab" * 32, "code": "0123456789abcdef"}, "")
+    assert table.rows == (("Code", "0123456789abcdef"), ("Digest", "ab" * 8 + "…"))
 
 
 def test_numbers_as_keys_are_in_order() -> None:

@@ -175,6 +175,7 @@ def test_counts_sources_and_seconds_are_shown(page) -> None:
     for part in ("33 278", "2 643", "Self loop", "abababababab", "31.84", "1 min 33 s"):
         assert part in text, part
     assert "linking_link 2 7.2 s 100 MB" in text
+    assert "report_render" not in text
     assert "kg_build 1 1 min 02 s 512 MB" in text
 
 

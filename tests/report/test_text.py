@@ -57,8 +57,9 @@ def test_labels() -> None:
     assert text.label("with_abstract") == "With abstract"
     assert text.label("mlm_loss") == "MLM loss"
     assert text.label("xref") == "Cross-reference"
-    for name in ("MRCONSO", "pubmed20n0014", "HP:0000118", "self loop", ""):
+    for name in ("MRCONSO", "pubmed20n0014", "HP:0000118", ""):
         assert text.label(name) == name
+    assert text.label("self loops of aspect C") == "Self loops of aspect C"
     assert text.metric_label("accuracy@1") == "Accuracy@1"
     assert text.metric_label("micro_f1") == "Micro F1"
 

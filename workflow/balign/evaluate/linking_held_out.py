@@ -7,7 +7,7 @@ import polars as pl
 
 from balign.errors import DataError
 from balign.evaluate.draw import draw_key
-from balign.evaluate.linking import CANDIDATES, METRICS, Query, link, open_graph
+from balign.evaluate.linking import METRICS, NAME_SCHEMA, Query, distinct_names, link, open_graph
 from balign.evaluate.outcome import Outcome, Run
 from balign.evaluate.settings import HeldOutLinkingTask
 
@@ -49,15 +49,13 @@ def _candidates(
     graph: duckdb.DuckDBPyConnection, task: HeldOutLinkingTask, gold: set[str]
 ) -> pl.DataFrame:
     """Return all names of the gold concepts, filled up with drawn names of other concepts."""
-    rows = graph.execute(
-        "SELECT concept, name FROM atom WHERE NOT held_out ORDER BY concept, name"
-    ).fetchall()
-    names = pl.DataFrame(rows, schema=CANDIDATES, orient="row")
+    rows = graph.execute("SELECT concept, name, rank FROM atom WHERE NOT held_out").fetchall()
+    names = distinct_names(pl.DataFrame(rows, schema=NAME_SCHEMA, orient="row"))
     if task.candidates is None:
         return names
     right = names["concept"].is_in(list(gold))
     kept, others = names.filter(right), names.filter(~right)
     missing = max(0, task.candidates - len(kept))
-    keys = [draw_key(task.seed, f"{concept}\t{name}") for concept, name in others.iter_rows()]
+    keys = [draw_key(task.seed, f"{concept}\t{name}") for concept, name, _ in others.iter_rows()]
     drawn = sorted(range(len(keys)), key=keys.__getitem__)[:missing]
     return pl.concat([kept, others[drawn]])

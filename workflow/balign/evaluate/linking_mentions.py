@@ -1,10 +1,11 @@
 """Family ``linking_mentions``: link the distinct annotated mentions of a PubTator corpus.
 
-The protocol: distinct (mention, identifiers), case aside; candidates are all names of the concepts
-in some branches of MeSH; a hit is a concept that carries a gold MeSH id, for a composite mention
-any of its ids. Subsets: ``single`` and ``composite`` (one id or several), ``refined`` (the string,
-case aside, is no mention of train or development and no candidate name: Tutubalina et al., COLING
-2020), ``covered`` (a gold id is among the candidates; the others can only be missed).
+The protocol: distinct (mention, identifiers), case aside; candidates are the names of the concepts
+in some branches of MeSH, variants in word order aside; a hit is a concept that carries a gold MeSH
+id, for a composite mention any of its ids. Subsets: ``single`` and ``composite`` (one id or
+several), ``refined`` (the string, case aside, is no mention of train or development and no name of
+those concepts: Tutubalina et al., COLING 2020), ``covered`` (a gold id is among the candidates; the
+others can only be missed). Mentions without an identifier are counted and not linked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import duckdb
 import polars as pl
 
 from balign.errors import DataError
-from balign.evaluate.linking import CANDIDATES, METRICS, Query, link, open_graph
+from balign.evaluate.linking import METRICS, NAME_SCHEMA, Query, distinct_names, link, open_graph
 from balign.evaluate.outcome import Outcome, Run
 from balign.evaluate.pubtator import Annotation, read_annotations
 from balign.evaluate.settings import MentionLinkingTask
@@ -41,10 +42,11 @@ def run(task: MentionLinkingTask, run: Run) -> Outcome:
         for part in ("test", "dev", "train")
     )
     with open_graph(run.database) as graph:
-        candidates = _candidates(graph, task.tree_prefixes)
-        concepts_of = _concepts_of_mesh(graph, set(candidates["concept"]))
+        names = _names(graph, task.tree_prefixes)
+        concepts_of = _concepts_of_mesh(graph, set(names["concept"]))
     seen = [one.mention for one in (*train, *development)]
-    known = {one.casefold() for one in (*seen, *candidates["name"])}
+    known = {one.casefold() for one in (*seen, *names["name"])}
+    candidates = distinct_names(names)
     queries = mention_queries(test, concepts_of, known)
     if not queries or candidates.is_empty():
         raise DataError(
@@ -101,20 +103,19 @@ def _part(source: SourceFolder, part: str) -> list[Annotation]:
     return read_annotations(source.path(files[0]))
 
 
-def _candidates(graph: duckdb.DuckDBPyConnection, prefixes: tuple[str, ...]) -> pl.DataFrame:
+def _names(graph: duckdb.DuckDBPyConnection, prefixes: tuple[str, ...]) -> pl.DataFrame:
     """Return the names, none held out, of the concepts in the given branches of MeSH."""
     rows = graph.execute(
         """
-        SELECT concept, name FROM atom
+        SELECT concept, name, rank FROM atom
         WHERE NOT held_out AND concept IN (
             SELECT concept FROM semantic_type, unnest($prefixes) AS branch(prefix)
             WHERE starts_with(semantic_type, 'MESH_TREE:' || prefix)
         )
-        ORDER BY concept, name
         """,
         {"prefixes": list(prefixes)},
     ).fetchall()
-    return pl.DataFrame(rows, schema=CANDIDATES, orient="row")
+    return pl.DataFrame(rows, schema=NAME_SCHEMA, orient="row")
 
 
 def _concepts_of_mesh(

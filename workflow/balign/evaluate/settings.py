@@ -23,8 +23,8 @@ class HeldOutLinkingTask(_Task):
     candidates: int | None = Field(
         20000,
         ge=1,
-        description="Names to choose from: every name of the queries' concepts, filled "
-        "up to this number with names of other concepts; null for all names.",
+        description="Names to choose from, variants in word order aside: every name of the "
+        "queries' concepts, filled up to this number with names of other concepts; null for all.",
     )
     seed: int = Field(13, description="Seed of the draw of candidates.")
 
@@ -47,12 +47,14 @@ class CheckTagTask(_Task):
 
     family: Literal["check_tags"]
     train_citations: int = Field(640, ge=1, description="Citations to fine-tune on.")
-    development_citations: int = Field(200, ge=1, description="Citations to set the threshold on.")
+    development_citations: int = Field(300, ge=1, description="Citations to set the thresholds on.")
     test_citations: int = Field(600, ge=1, description="Citations to score.")
     max_tokens: int = Field(96, ge=8, description="Word pieces of title and abstract.")
     epochs: int = Field(1, ge=1, description="Passes over the training citations.")
-    batch_size: int = Field(16, ge=1, description="Citations in a step.")
-    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")
+    batch_size: int = Field(8, ge=1, description="Citations in a step.")
+    learning_rate: float = Field(
+        2e-4, gt=0, description="Peak rate of the encoder; the new head has ten times this rate."
+    )
     seeds: tuple[int, ...] = Field((1,), min_length=1, description="One run for each seed.")
     split_seed: int = Field(13, description="Seed of the split, the same for every model.")
 

@@ -82,10 +82,11 @@ def _named_pairs(present: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _order(name: str) -> tuple[bool, bool, bool, str]:
+def _order(name: str) -> tuple[bool, bool, bool, bool, str]:
     return (
         name not in _PREFERRED,
         name.startswith("inverse_"),
         name.startswith("has_"),
+        name.endswith("_by"),
         name,
     )

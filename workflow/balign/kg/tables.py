@@ -3,8 +3,9 @@
 Staging: ``stage_name`` (concept, name, source, code, term_type, class, precedence, position,
 restriction), ``stage_edge`` (head, relation, tail, source, precedence), ``stage_type`` (concept,
 semantic_type, source, precedence), ``stage_definition`` (concept, definition, source),
-``stage_xref`` (concept, identifier), ``stage_source``. The class is the first rank of a name (0: a term's own
-name), the precedence that of its source (0: the Metathesaurus), the position its place in there.
+``stage_xref`` (concept, identifier), ``stage_source``. The class is the first rank of a name (0: a
+term's own name), the precedence that of its source (0: the Metathesaurus), the position its place
+in there.
 """
 
 from __future__ import annotations

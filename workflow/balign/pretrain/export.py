@@ -40,6 +40,8 @@ def export_model(
             objective.text.model.save_pretrained(temporary)
         load_tokenizer(source.path).save_pretrained(temporary)
         objective.save(temporary)
+        for path in temporary.glob("*.safetensors"):  # written for the owner's eyes alone
+            path.chmod((temporary / "config.json").stat().st_mode)
         for pattern in ("LICENSE*", "NOTICE*"):
             for path in sorted(source.path.glob(pattern)):
                 shutil.copyfile(path, temporary / path.name)

@@ -21,11 +21,15 @@ def read_benchmarks(folder: Path) -> list[Cost]:
     """Add up the benchmarks by rule, the longest first.
 
     ``<rule>.tsv`` is a rule of one job, ``<rule>/<wildcards>.tsv`` a job of a rule of several.
+    The report's own is left out: it could only be that of an earlier run.
+
     Columns: ``s`` seconds, ``max_rss`` megabytes (``-`` or NA for a job too short to be measured).
     """
     jobs: dict[str, list[tuple[float, float | None]]] = {}
     for path in sorted(folder.glob("**/*.tsv")):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        if rule == "report_render":
+            continue
         with path.open(encoding="utf-8", newline="") as handle:
             for row in csv.DictReader(handle, delimiter="\t"):
                 jobs.setdefault(rule, []).append((float(row["s"]), _megabytes(row["max_rss"])))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from balign.report.text import label, number
 
+_DIGEST = re.compile("[0-9a-f]{32,}")
 _LONGEST_LIST = 12  # longer lists of values are cut: they are data, not counts
 _MOST_ROWS = 60
 _DISTINCT = {"concepts"}  # two files may hold the same concept
-# Counts that a reader looks for first; all others follow in the order of their names.
+# Counts that a reader looks for first; others follow by name, and last what was dropped.
 _FIRST = (
-    "read", "live", "deleted", "superseded", "with_abstract", "split", "dropped",
+    "read", "live", "deleted", "superseded", "with_abstract", "split",
     "sentences", "mentions", "concepts", "nodes", "edges", "names", "atoms",
 )  # fmt: skip
 
@@ -81,7 +83,9 @@ def _is_examples(value: Any) -> bool:
 def _flat(counts: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key in _ordered(counts):
         value = counts[key]
-        name = f"{path}: {label(key).lower()}" if path else label(key)
+        name = label(key)
+        if path:
+            name = f"{path}: {name[:1].lower()}{name[1:]}"
         if isinstance(value, Mapping):
             yield from _flat(value, name)
         elif not _is_examples(value):
@@ -90,7 +94,9 @@ def _flat(counts: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 def _matrix(caption: str, value: Mapping[str, Mapping[str, Any]]) -> Table:
     """Make a table with a row a key; it lies the other way where that makes it less wide."""
-    columns = list(dict.fromkeys(column for row in value.values() for column in row))
+    found = list(dict.fromkeys(column for row in value.values() for column in row))
+    groups = list(dict.fromkeys(column.split(": ")[0] for column in found))
+    columns = sorted(found, key=lambda column: groups.index(column.split(": ")[0]))
     rows = []
     for key in _ordered(value):
         cells = (_cell(value[key][column]) if column in value[key] else "" for column in columns)
@@ -108,11 +114,17 @@ def _table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 def _ordered(keys: Collection[str]) -> list[str]:
     place = {key: position for position, key in enumerate(_FIRST)}
     number_of = {key: int(key) for key in keys if key.isdecimal()}  # percentiles: 50 before 100
-    return sorted(keys, key=lambda key: (place.get(key, len(place)), number_of.get(key, 0), key))
+
+    def rank(key: str) -> tuple[bool, int, int, str]:
+        return key == "dropped", place.get(key, len(place)), number_of.get(key, 0), key
+
+    return sorted(keys, key=rank)
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         shown = ", ".join(number(item) for item in value[:_LONGEST_LIST])
         return shown + (", …" if len(value) > _LONGEST_LIST else "")
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return f"{value[:16]}…"
     return number(value)

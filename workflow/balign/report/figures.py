@@ -105,8 +105,8 @@ def training_figure(
                 _curves(axes, model, key, *style[model.name])
             if place >= len(panels) - columns:
                 axes.set_xlabel("step")
-            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+            axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             axes.margins(x=0.03)
         _legend(figure, [model.name for model in models], style, line=True)
     return figure

@@ -13,7 +13,7 @@ import polars as pl
 from balign.errors import DataError
 from balign.report.graph import Graph
 
-_KG_TABLES = ("concept", "atom", "edge", "relation", "semantic_type", "definition", "xref")
+_KG_TABLES = ("concept", "atom", "edge", "definition", "xref")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,6 @@ class Text:
 
     files: tuple[str, ...]
     live: int
-    abstracts: int
     sentences: int
     mentions: int
 
@@ -124,7 +123,6 @@ def read_text(corpus: Path, linking: Path) -> Text:
     return Text(
         files=files,
         live=_rows([corpus / "live.parquet"]),
-        abstracts=_rows([corpus / "abstracts" / f"{file}.parquet" for file in files]),
         sentences=_rows([corpus / "sentences" / f"{file}.parquet" for file in files]),
         mentions=_rows([linking / "mentions" / f"{file}.parquet" for file in files]),
     )

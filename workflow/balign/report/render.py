@@ -29,7 +29,15 @@ from balign.report.figures import (
 )
 from balign.report.graph import open_graph
 from balign.report.overview import graph_facts, read_kg, read_text
-from balign.report.results import REFERENCES, best, grouped, one_seed, read_leaderboard, tally
+from balign.report.results import (
+    REFERENCES,
+    best,
+    grouped,
+    one_seed,
+    read_leaderboard,
+    subset_notes,
+    tally,
+)
 from balign.report.settings import ReportSettings
 from balign.report.training import loss_keys, read_model, score_keys
 from balign.sources.manifest import SourceFolder, open_source
@@ -150,6 +158,7 @@ def _gather(
             for reference, name in REFERENCES.items()
             if (words := tally(board, model, reference)) is not None
         ],
+        "subset_notes": subset_notes(board.rows),
         "one_seed": one_seed(board.rows),
         "series": {model: place for place, model in enumerate(style)},
         "figures": {
@@ -169,7 +178,11 @@ def _gather(
                 for path in inputs.tokens
             },
         },
-        "run_tables": {model.name: count_tables(model.run, "") for model in models},
+        "run_tables": {
+            # Its counts are those of the tokens, which have a table of their own.
+            model.name: count_tables({k: v for k, v in model.run.items() if k != "counts"}, "")
+            for model in models
+        },
         "benchmarks": read_benchmarks(inputs.benchmarks) if inputs.benchmarks else [],
         "configuration": provenance.configuration,
         "code": dict(provenance.code),

@@ -13,6 +13,14 @@ from balign.report.text import listed
 
 ALL = "all"
 SIGNIFICANT = 0.05
+# What the subsets of the linking tasks are (balign.evaluate.linking_mentions).
+_SUBSETS = {
+    "refined": "mentions whose text is neither a training or development mention nor a name to "
+    "choose from",
+    "single": "mentions annotated with one identifier",
+    "composite": "mentions annotated with several",
+    "covered": "mentions whose concept is among those to choose from",
+}
 REFERENCES = {"base": "the untouched encoder", "mlm": "the control without the graph"}
 
 
@@ -125,6 +133,12 @@ def tally(board: Leaderboard, model: str, reference: str) -> str | None:
         )
         return f"{found[0][0]} {scope}"
     return f"{listed([f'{text} {count}' for text, count in found])} of {len(compared)} tasks"
+
+
+def subset_notes(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return (name, meaning) of the subsets in the rows that have a known meaning."""
+    present = {row.subset for row in rows}
+    return [(name, meaning) for name, meaning in _SUBSETS.items() if name in present]
 
 
 def one_seed(rows: Sequence[Row]) -> bool:

@@ -16,14 +16,18 @@ _WORDS = {
     "bali": "BALI",
     "cui": "CUI",
     "cuis": "CUIs",
+    "doid": "DOID",
     "f1": "F1",
+    "hpo": "HPO",
     "id": "ID",
     "ids": "IDs",
     "kg": "KG",
     "mesh": "MeSH",
     "mlm": "MLM",
+    "mondo": "MONDO",
     "pmid": "PMID",
     "pmids": "PMIDs",
+    "umls": "UMLS",
     "xref": "cross-reference",
     "xrefs": "cross-references",
 }
@@ -94,12 +98,14 @@ def duration(seconds: float) -> str:
 
 
 def label(key: str) -> str:
-    """Turn a key such as ``with_abstract`` into "With abstract"; leave any other text as it is."""
-    if not _IDENTIFIER.fullmatch(key) or _NAME.search(key):
+    """Turn a key such as ``with_abstract`` into "With abstract"; leave names as they are."""
+    words = key.split(" ")
+    if _IDENTIFIER.fullmatch(key) and not _NAME.search(key):
+        words = [_WORDS.get(word, word) for word in key.split("_")]
+    elif len(words) == 1:
         return key
-    words = [_WORDS.get(word, word) for word in key.split("_")]
     if words[0].islower():
-        words[0] = words[0][0].upper() + words[0][1:]
+        words[0] = words[0].capitalize()
     return " ".join(words)
 
 

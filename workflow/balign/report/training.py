@@ -15,7 +15,7 @@ from balign.files import read_json
 
 _SPEED = "per_second"
 # Keys of a line that are neither a loss nor a score.
-_ASIDE = re.compile(rf"step|skipped|learning_rate.*|.*seconds|.*_share|.*_{_SPEED}")
+_ASIDE = re.compile(rf"step|skipped|learning_rate.*|.*seconds|.*_norm|.*_share|.*_{_SPEED}")
 
 
 @dataclass(frozen=True)
