@@ -4,6 +4,7 @@ Reads: counts, metrics and results of all stages.
 Writes: <results>/report/index.html with its figures, <results>/report/leaderboard.csv.
 """
 
+TEMPLATES = ["page.html.j2", "macros.html.j2", "page.css"]
 REPORT = f"{RESULTS}/report/index.html"
 
 
@@ -28,6 +29,8 @@ rule report_render:
         tokens=[f"{RESULTS}/pretrain/tokens/{key}" for key in ENCODERS],
         models=[model_folder(model) for model in MODELS],
         leaderboard=LEADERBOARD,
+        # The digest of the code covers modules only.
+        templates=[f"workflow/balign/report/{name}" for name in TEMPLATES],
     output:
         page=REPORT,
         table=f"{RESULTS}/report/leaderboard.csv",

@@ -13,11 +13,11 @@ import torch
 from balign.pretrain.settings import ModelSettings, PretrainDataSettings
 from balign.pretrain.tokenize import pretrain_tokenize
 
-WORDS = (
-    "a the of in and with patients were was treated for rats had no severe acute chronic study "
-    "heart kidney liver disease fail ##ure asthma diabetes sjögren ' s syndrome insulin aspirin "
-    "drug drugs - . , ( ) 1 2 3 mg β ##blocker ##s cell cells fever pain ##ful treat ##ment"
-).split()
+WORDS = """
+    a the of in and with patients were was treated for rats had no severe acute chronic study
+    heart kidney liver disease fail ##ure asthma diabetes sjögren ' s syndrome insulin aspirin
+    drug drugs - . , : ( ) 1 2 3 mg β ##blocker ##s blockers cell cells fever pain ##ful treat
+""".split()  # noqa: SIM905
 NAMES = {
     "C01": ["asthma", "acute asthma"],
     "C02": ["diabetes", "diabetes disease"],

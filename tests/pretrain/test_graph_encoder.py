@@ -31,9 +31,7 @@ def test_the_relation_counts_only_when_asked_for():
         build()(FEATURES, EDGES, RELATIONS, 2)[0], build()(FEATURES, EDGES, turned, 2)[0]
     )
     without = build(relations=False)
-    assert torch.equal(
-        without(FEATURES, EDGES, RELATIONS, 2), without(FEATURES, EDGES, turned, 2)
-    )
+    assert torch.equal(without(FEATURES, EDGES, RELATIONS, 2), without(FEATURES, EDGES, turned, 2))
 
 
 def test_the_order_of_neighbours_does_not_count():
@@ -46,12 +44,14 @@ def test_the_order_of_neighbours_does_not_count():
     )
 
 
-def test_a_centre_without_neighbours_starts_near_its_name():
-    encoder = build()
+def test_a_node_starts_near_its_name():
+    torch.manual_seed(3)
+    encoder = GraphEncoder(64, 4, GraphEncoderSettings()).eval()
+    features = torch.randn(5, 64)
     none = torch.zeros(2, 0, dtype=torch.long)
-    out = encoder(FEATURES[:2], none, none[0], 2)
-    assert torch.nn.functional.cosine_similarity(out, FEATURES[:2]).min() > 0.3
-    assert torch.isfinite(out).all()
+    for edges, relations in ((EDGES, RELATIONS), (none, none[0])):
+        out = encoder(features, edges, relations, 2)
+        assert torch.nn.functional.cosine_similarity(out, features[:2]).min() > 0.8
 
 
 def test_all_parameters_learn():
@@ -69,6 +69,4 @@ def test_saved_and_loaded(tmp_path):
     encoder = build(layers=1, residual=False)
     save_graph_encoder(encoder, ["a", "b", "c", "d"], tmp_path)
     again = load_graph_encoder(tmp_path)
-    assert torch.equal(
-        encoder(FEATURES, EDGES, RELATIONS, 2), again(FEATURES, EDGES, RELATIONS, 2)
-    )
+    assert torch.equal(encoder(FEATURES, EDGES, RELATIONS, 2), again(FEATURES, EDGES, RELATIONS, 2))

@@ -61,9 +61,7 @@ def test_sentences_and_names_are_not_padded_and_have_special_pieces(world):
 
 def test_figures(world):
     arrays, counts = open_tokens(world.tokens)
-    pairs = {
-        (row, node) for row in range(len(arrays.pmid)) for node, _ in spans_of(arrays, row)
-    }
+    pairs = {(row, node) for row in range(len(arrays.pmid)) for node, _ in spans_of(arrays, row)}
     assert counts["concepts_per_sentence"] == pytest.approx(len(pairs) / counts["sentences"])
     lengths = np.diff(arrays.token_indptr) - 2
     assert counts["pieces_per_sentence"] == pytest.approx(lengths.mean())
@@ -131,6 +129,13 @@ def test_mentions_of_another_corpus_are_refused(world, tmp_path, tokenize_world)
     assert str(world.sentences[0]) in str(error.value)
 
 
+def test_a_mention_outside_its_sentence_is_refused(world, tmp_path, tokenize_world):
+    other = tmp_path / "file0.parquet"
+    pl.read_parquet(world.mentions[0]).with_columns(start=pl.lit(0, pl.Int32)).write_parquet(other)
+    with pytest.raises(DataError, match="not inside their sentence"):
+        tokenize_world(tmp_path / "out", files={"mentions": [other, world.mentions[1]]})
+
+
 def test_no_mention_at_all_is_an_error(world, tmp_path, tokenize_world):
     empty = []
     for path in world.mentions:
@@ -153,4 +158,5 @@ def test_ranges():
 
 def test_counts_are_json_numbers(world):
     counts = json.loads((world.tokens / "counts.json").read_text())
+    assert set(counts.pop("graph")) == {"concepts.txt", "names.parquet"}
     assert all(isinstance(v, int | float | str) for v in counts.values())

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 FloatMatrix = npt.NDArray[np.float32]
 
 MAX_NAME_TOKENS = 32  # as in the original BALI
-_TOKENS_A_BATCH = 2048  # on two cores 1,024 to 8,192 differ by less than 5 %
+_TOKENS_A_BATCH = 2048  # some 200 names of like length
 _QUERIES_A_BLOCK = 256
 _SCALE = 100_000  # scores count in steps of 1e-5: coarser than float rounding, finer than meaning
 

@@ -6,7 +6,6 @@ for every model.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,6 @@ import polars as pl
 
 from balign.errors import DataError
 from balign.evaluate.embed import embed_names, load_encoder, nearest_concepts
-
-log = logging.getLogger(__name__)
 
 METRICS = ("accuracy@1", "accuracy@5")
 NAME_SCHEMA = {"concept": pl.String, "name": pl.String, "rank": pl.Int32}
@@ -74,7 +71,7 @@ def distinct_names(names: pl.DataFrame) -> pl.DataFrame:
     """Keep one of a concept's names that differ only in case, punctuation and order of words.
 
     Much of MeSH is such ("Infarction, Myocardial"). On BC5CDR diseases with MiniLM 36,372 names
-    instead of 65,855 give the same accuracies (66.7 and 82.7) in little more than half the time.
+    instead of 65,855 give the same accuracies (66.7 and 82.7), and two thirds as many are encoded.
 
     Args:
         names: columns ``concept``, ``name`` and ``rank``; the name of the lowest rank is kept.

@@ -39,7 +39,7 @@ class Outcome:
             metrics read (:data:`balign.evaluate.metrics.METRICS`); ``subsets`` (list of strings),
             the named subsets that the example belongs to.
         metrics: names of metrics, the primary one first.
-        subsets: names of subsets, in the order in which they are shown.
+        subsets: names of subsets.
         counts: whatever a reader must know about the examples, such as how many were left out.
     """
 

@@ -69,14 +69,22 @@ class EvaluateSettings(Settings):
 
     tasks: tuple[Task, ...] = Field(
         (
-            HeldOutLinkingTask(name="held-out-synonyms", family="linking_held_out"),
+            HeldOutLinkingTask(
+                name="held-out-synonyms", family="linking_held_out", queries=1000, candidates=10000
+            ),
             MentionLinkingTask(
                 name="bc5cdr-disease-linking",
                 family="linking_mentions",
                 source="bc5cdr",
                 entity_type="Disease",
             ),
-            CheckTagTask(name="check-tags", family="check_tags"),
+            CheckTagTask(
+                name="check-tags",
+                family="check_tags",
+                train_citations=480,
+                development_citations=200,
+                test_citations=500,
+            ),
         ),
         description="The tasks; each is run on the untouched encoder (`base`) and on every model.",
     )

@@ -53,6 +53,13 @@ class TrainingState:
         for name, value in values.items():
             self.window[name] = self.window.get(name, 0.0) + value
 
+    def advance(self, pieces: int, sentences: int, seconds: float, waited: float) -> None:
+        """Count a step that is done."""
+        self.step += 1
+        self.pieces += pieces
+        self.seconds += seconds
+        self.count(pieces=pieces, sentences=sentences, seconds=seconds, waited=waited)
+
 
 def save_checkpoint(
     folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: TrainingState
@@ -82,13 +89,15 @@ def load_checkpoint(
     """Restore the newest whole checkpoint of a folder into model and optimiser.
 
     Returns:
-        Its state; None where there is no whole checkpoint, and nothing has changed then.
+        Its state; None where there is no whole checkpoint: model and optimiser are untouched then.
+        Checkpoints that are not whole are removed.
     """
     for leftover in folder.glob(".step-*.tmp"):  # of a process killed while it wrote
         shutil.rmtree(leftover)
     for path in sorted(folder.glob("step-*"), reverse=True):
         if not _is_whole(path):
-            log.warning("the checkpoint %s is not whole and is passed over", path)
+            log.warning("the checkpoint %s is not whole and is removed", path)
+            shutil.rmtree(path)
             continue
         parameters = dict(model.named_parameters())
         saved = load_file(path / "model.safetensors")

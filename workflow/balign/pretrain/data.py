@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balign.errors import DataError
-from balign.files import read_json
+from balign.files import read_json, sha256_file
 
 IntArray = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
@@ -96,6 +96,11 @@ def _open_array(path: Path) -> npt.NDArray[Any]:
     except ValueError:
         found = np.load(path, allow_pickle=False)
     return found
+
+
+def node_digests(graph: Path) -> dict[str, str]:
+    """Return the sha256 of the graph's files whose rows the arrays refer to by number."""
+    return {name: sha256_file(graph / name) for name in ("concepts.txt", "names.parquet")}
 
 
 def ranges(starts: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:

@@ -14,7 +14,7 @@ import polars as pl
 from balign.errors import DataError
 from balign.files import atomic_path, write_json
 from balign.graph.sample import counter_keys
-from balign.pretrain.data import Arrays, Int32Array, IntArray, ranges, save_arrays
+from balign.pretrain.data import Arrays, Int32Array, IntArray, node_digests, ranges, save_arrays
 from balign.pretrain.encoder import load_tokenizer, resolve_encoder
 from balign.pretrain.select import balance, split
 from balign.pretrain.settings import PretrainDataSettings
@@ -65,6 +65,7 @@ def pretrain_tokenize(
         read | located | _figures(arrays, tokenizer.num_special_tokens_to_add())
     )
     counts["digest"] = arrays.digest()
+    counts["graph"] = node_digests(graph)
     counts["tokenizer"] = source.digests().get("tokenizer.json")
     if counts["sentences"] == 0:
         raise DataError(
@@ -247,13 +248,16 @@ def _assemble(
     """Put the mentions on the pieces; drop those that were cut off, and sentences left bare."""
     row = linked.select(pl.struct("file", "pmid", "sentence").rle_id().cast(pl.Int64))
     text = row.to_series().to_numpy()
-    origin = sentences["start"].cast(pl.Int64).to_numpy()[text]
-    first, last = locate(
-        pieces,
-        text,
-        linked["start"].cast(pl.Int64).to_numpy() - origin,
-        linked["end"].cast(pl.Int64).to_numpy() - origin,
-    )
+    begin, stop = (sentences[name].cast(pl.Int64).to_numpy()[text] for name in ("start", "end"))
+    start, end = (linked[name].cast(pl.Int64).to_numpy() for name in ("start", "end"))
+    outside = np.flatnonzero((start < begin) | (end > stop))
+    if len(outside):
+        raise DataError(
+            f"{len(outside)} mentions are not inside their sentence",
+            where=f"PMID {linked['pmid'][int(outside[0])]}",
+            hint="link again: the mentions belong to another version of the corpus",
+        )
+    first, last = locate(pieces, text, start - begin, end - begin)
     found = last > first
     cut = pieces.truncated[text] & ~found
     kept = np.unique(text[found])

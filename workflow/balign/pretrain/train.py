@@ -26,7 +26,7 @@ from balign.files import canonical_json, sha256_file, text_digest
 from balign.graph.csr import Graph
 from balign.pretrain.batches import Order, Stream, Vocabulary, generator
 from balign.pretrain.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from balign.pretrain.data import open_tokens
+from balign.pretrain.data import node_digests, open_tokens
 from balign.pretrain.encoder import (
     EncoderFolder,
     load_text_encoder,
@@ -165,7 +165,7 @@ def _open_data(
             where=str(tokens),
             hint="tokenise it with this encoder",
         )
-    if len(arrays.name_indptr) - 1 != int(graph.name_indptr[-1]):
+    if counts["graph"] != node_digests(graph_folder):
         raise DataError(
             f"the text was tokenised with another graph than {graph_folder}",
             where=str(tokens),
@@ -206,30 +206,26 @@ class _Run:
     def train(self, folder: Path) -> TrainingState:
         """Train from the newest checkpoint in ``folder``, or from the start, to the last step."""
         settings, every = self.settings, self.every
-        state = load_checkpoint(folder, self.objective, self.optimiser)
-        if state is None:
-            state = TrainingState()
-            self._validate(state)
-        else:
-            log.info("%s: going on from step %d", settings.name, state.step)
-        steps = range(state.step, settings.steps)
         with _stop_signal() as stop, ThreadPoolExecutor(max_workers=1) as beside:
+            state = load_checkpoint(folder, self.objective, self.optimiser)
+            if state is None:
+                state = TrainingState()
+                self._validate(state)
+            else:
+                log.info("%s: going on from step %d", settings.name, state.step)
             waiting = beside.submit(self._prepare, state.step)
-            for step in track(steps, f"steps of {settings.name}"):
+            for step in track(range(state.step, settings.steps), f"steps of {settings.name}"):
                 begin = time.perf_counter()
                 batch = waiting.result()
                 waited = time.perf_counter() - begin
                 if step + 1 < settings.steps:
                     waiting = beside.submit(self._prepare, step + 1)
                 self._step(step, batch, state)
-                spent = time.perf_counter() - begin
-                state.step, state.seconds = step + 1, state.seconds + spent
-                state.pieces += batch.pieces
-                state.count(
-                    seconds=spent,
-                    waited=waited,
+                state.advance(
                     pieces=batch.pieces,
                     sentences=len(batch.text.ids),
+                    seconds=time.perf_counter() - begin,
+                    waited=waited,
                 )
                 last = state.step == settings.steps
                 if state.step % every.log == 0 or last:
