@@ -41,14 +41,13 @@ rule pretrain_tokenize:
         stamp=stamp("pretrain_tokenize"),
         config=RESOLVED,
         encoder=lambda wildcards, input: encoder_path(input.encoder),
-        abstracts=lambda wildcards, input: options("--abstracts", input.abstracts),
-        sentences=lambda wildcards, input: options("--sentences", input.sentences),
+        corpus=f"{RESULTS}/corpus",
         mentions=lambda wildcards, input: options("--mentions", input.mentions),
     message:
         "pretrain: tokenise for {wildcards.encoder}"
     shell:
         "python -m balign pretrain tokenize --config {params.config:q} --encoder {params.encoder:q}"
-        " {params.abstracts} {params.sentences} {params.mentions} --graph {input.graph:q}"
+        " --corpus {params.corpus:q} {params.mentions} --graph {input.graph:q}"
         " --output {output:q} 2> {log:q}"
 
 

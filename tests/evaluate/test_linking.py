@@ -5,7 +5,7 @@ import pytest
 from balign.errors import DataError
 from balign.evaluate import linking_held_out, linking_mentions
 from balign.evaluate.draw import draw_key
-from balign.evaluate.linking import NAME_SCHEMA, Query, distinct_names, link
+from balign.evaluate.linking import NAME_SCHEMA, Query, distinct_names, draw_candidates, link
 from balign.evaluate.outcome import Run
 from balign.evaluate.settings import HeldOutLinkingTask, MentionLinkingTask
 from balign.sources.manifest import open_source
@@ -198,3 +198,16 @@ def test_nothing_to_link(encoder_folder, database, corpus, values):
 def test_a_corpus_without_test_file(encoder_folder, database, skipped_corpus):
     with pytest.raises(DataError, match="expected one file 'test"):
         run_mentions(encoder_folder, database, skipped_corpus)
+
+
+def test_drawn_candidates_keep_every_name_of_the_gold_and_add_the_same_others():
+    rows = [(f"C{one // 2}", f"name {one}", one % 2) for one in range(40)]
+    names = pl.DataFrame(rows, schema=NAME_SCHEMA, orient="row")
+    drawn = draw_candidates(names, {"C3", "C7"}, 10, seed=1)
+    assert len(drawn) == 10
+    assert set(names.filter(pl.col("concept").is_in(["C3", "C7"]))["name"]) <= set(drawn["name"])
+    again = draw_candidates(names.reverse(), {"C3", "C7"}, 10, seed=1)
+    assert set(again["name"]) == set(drawn["name"])
+    assert set(draw_candidates(names, {"C3"}, 10, seed=2)["name"]) != set(drawn["name"])
+    assert len(draw_candidates(names, {"C3", "C7"}, 2, seed=1)) == 4
+    assert len(draw_candidates(names, set(), None, seed=1)) == 40

@@ -25,14 +25,10 @@ def config(tmp_path):
 
 
 def tokenize_arguments(world, output, config):
-    files = [
-        item
-        for option in ("abstracts", "sentences", "mentions")
-        for path in getattr(world, option)
-        for item in (f"--{option}", path)
-    ]
+    files = [item for path in world.mentions for item in ("--mentions", path)]
     rest = ["--encoder", world.encoder, "--graph", world.graph, "--output", output, "-c", config]
-    return ["tokenize", *map(str, [*files, *rest])]
+    corpus = world.abstracts[0].parents[1]
+    return ["tokenize", "--corpus", str(corpus), *map(str, [*files, *rest])]
 
 
 def train_arguments(world, folder, config, model="small"):

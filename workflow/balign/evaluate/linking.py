@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from balign.errors import DataError
+from balign.evaluate.draw import draw_key
 from balign.evaluate.embed import embed_names, load_encoder, nearest_concepts
 
 METRICS = ("accuracy@1", "accuracy@5")
@@ -85,6 +86,27 @@ def distinct_names(names: pl.DataFrame) -> pl.DataFrame:
             seen.add(key)
             kept.append(row)
     return names[kept]
+
+
+def draw_candidates(
+    names: pl.DataFrame, gold: set[str], count: int | None, seed: int
+) -> pl.DataFrame:
+    """Keep all names of the gold concepts and fill up to ``count`` with drawn names of others.
+
+    Args:
+        names: columns ``concept``, ``name`` and ``rank``.
+        gold: concepts that some query should be linked to.
+        count: names to keep; None keeps all.
+        seed: of the draw.
+    """
+    if count is None:
+        return names
+    right = names["concept"].is_in(list(gold))
+    kept, others = names.filter(right), names.filter(~right)
+    missing = max(0, count - len(kept))
+    keys = [draw_key(seed, f"{concept}\t{name}") for concept, name, _ in others.iter_rows()]
+    drawn = sorted(range(len(keys)), key=keys.__getitem__)[:missing]
+    return pl.concat([kept, others[drawn]])
 
 
 def link(model: Path, queries: Sequence[Query], candidates: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,15 @@ import polars as pl
 
 from balign.errors import DataError
 from balign.evaluate.draw import draw_key
-from balign.evaluate.linking import METRICS, NAME_SCHEMA, Query, distinct_names, link, open_graph
+from balign.evaluate.linking import (
+    METRICS,
+    NAME_SCHEMA,
+    Query,
+    distinct_names,
+    draw_candidates,
+    link,
+    open_graph,
+)
 from balign.evaluate.outcome import Outcome, Run
 from balign.evaluate.settings import HeldOutLinkingTask
 
@@ -26,7 +34,10 @@ def run(task: HeldOutLinkingTask, run: Run) -> Outcome:
                 where=str(run.database),
                 hint="set kg.held_out.count above 0, or leave this task out",
             )
-        candidates = _candidates(graph, task, {one for query in queries for one in query.gold})
+        rows = graph.execute("SELECT concept, name, rank FROM atom WHERE NOT held_out").fetchall()
+    names = distinct_names(pl.DataFrame(rows, schema=NAME_SCHEMA, orient="row"))
+    gold = {one for query in queries for one in query.gold}
+    candidates = draw_candidates(names, gold, task.candidates, task.seed)
     counts = {
         "candidate_names": len(candidates),
         "candidate_concepts": candidates["concept"].n_unique(),
@@ -43,19 +54,3 @@ def _queries(graph: duckdb.DuckDBPyConnection, task: HeldOutLinkingTask) -> list
     if task.queries is not None:
         rows = sorted(rows, key=lambda row: draw_key(task.seed, row[0]))[: task.queries]
     return [Query(name, tuple(concepts)) for name, concepts in sorted(rows)]
-
-
-def _candidates(
-    graph: duckdb.DuckDBPyConnection, task: HeldOutLinkingTask, gold: set[str]
-) -> pl.DataFrame:
-    """Return all names of the gold concepts, filled up with drawn names of other concepts."""
-    rows = graph.execute("SELECT concept, name, rank FROM atom WHERE NOT held_out").fetchall()
-    names = distinct_names(pl.DataFrame(rows, schema=NAME_SCHEMA, orient="row"))
-    if task.candidates is None:
-        return names
-    right = names["concept"].is_in(list(gold))
-    kept, others = names.filter(right), names.filter(~right)
-    missing = max(0, task.candidates - len(kept))
-    keys = [draw_key(task.seed, f"{concept}\t{name}") for concept, name, _ in others.iter_rows()]
-    drawn = sorted(range(len(keys)), key=keys.__getitem__)[:missing]
-    return pl.concat([kept, others[drawn]])

@@ -18,7 +18,15 @@ import duckdb
 import polars as pl
 
 from balign.errors import DataError
-from balign.evaluate.linking import METRICS, NAME_SCHEMA, Query, distinct_names, link, open_graph
+from balign.evaluate.linking import (
+    METRICS,
+    NAME_SCHEMA,
+    Query,
+    distinct_names,
+    draw_candidates,
+    link,
+    open_graph,
+)
 from balign.evaluate.outcome import Outcome, Run
 from balign.evaluate.pubtator import Annotation, read_annotations
 from balign.evaluate.settings import MentionLinkingTask
@@ -46,8 +54,9 @@ def run(task: MentionLinkingTask, run: Run) -> Outcome:
         concepts_of = _concepts_of_mesh(graph, set(names["concept"]))
     seen = [one.mention for one in (*train, *development)]
     known = {one.casefold() for one in (*seen, *names["name"])}
-    candidates = distinct_names(names)
     queries = mention_queries(test, concepts_of, known)
+    gold = {one for query in queries for one in query.gold}
+    candidates = draw_candidates(distinct_names(names), gold, task.candidates, task.seed)
     if not queries or candidates.is_empty():
         raise DataError(
             f"nothing to link: {len(queries)} mentions of type {task.entity_type}, "

@@ -40,6 +40,13 @@ class MentionLinkingTask(_Task):
         description="Branches of MeSH whose concepts are the candidates (C: diseases, F03: mental "
         "disorders).",
     )
+    candidates: int | None = Field(
+        None,
+        ge=1,
+        description="Names to choose from: every name of the mentions' concepts, filled up to this "
+        "number with names of the branches' other concepts; null for all.",
+    )
+    seed: int = Field(13, description="Seed of the draw of candidates.")
 
 
 class CheckTagTask(_Task):
@@ -77,6 +84,7 @@ class EvaluateSettings(Settings):
                 family="linking_mentions",
                 source="bc5cdr",
                 entity_type="Disease",
+                candidates=15000,
             ),
             CheckTagTask(
                 name="check-tags",

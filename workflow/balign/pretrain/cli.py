@@ -20,9 +20,10 @@ ConfigOption = typer.Option(
 @app.command()
 def tokenize(
     encoder: Path = EncoderOption,
-    abstracts: list[Path] = typer.Option(..., help="Parquet file of abstracts; repeatable."),
-    sentences: list[Path] = typer.Option(..., help="Parquet file of sentences; repeatable."),
-    mentions: list[Path] = typer.Option(..., help="Parquet file of mentions; repeatable."),
+    corpus: Path = typer.Option(..., help="Folder with abstracts/ and sentences/."),
+    mentions: list[Path] = typer.Option(
+        ..., help="Parquet file of mentions, named as the file of the corpus; repeatable."
+    ),
     graph: Path = GraphOption,
     output: Path = typer.Option(..., help="Folder to write."),
     config: list[Path] = ConfigOption,
@@ -32,6 +33,9 @@ def tokenize(
     from balign.pretrain.tokenize import pretrain_tokenize
 
     settings = load_config(config).pretrain.data
+    abstracts, sentences = (
+        [corpus / part / file.name for file in mentions] for part in ("abstracts", "sentences")
+    )
     pretrain_tokenize(encoder, abstracts, sentences, mentions, graph, settings, output)
 
 
