@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Build graph, corpus, models and report from embedded data (results/demo/report/index.html)
 	$(BIN)/snakemake --cores $(CORES)
-	@$(BIN)/balign evaluate show --leaderboard results/demo/evaluation/leaderboard.json
+	@COLUMNS=$${COLUMNS:-120} $(BIN)/balign evaluate show --leaderboard results/demo/evaluation/leaderboard.json
 	@echo "The report: results/demo/report/index.html"
 
 test: $(READY) ## Run the tests (minutes, no network besides the package index)

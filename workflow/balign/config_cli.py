@@ -6,11 +6,9 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="Check the configuration; generate its default file, schema and table.")
+from balign.options import ConfigOption
 
-ConfigOption = typer.Option(
-    ["config/config.yaml"], "--config", "-c", help="Configuration files, lowest precedence first."
-)
+app = typer.Typer(help="Check the configuration; generate its default file, schema and table.")
 
 
 @app.command()

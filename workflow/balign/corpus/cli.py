@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from balign.options import ConfigOption
+
 app = typer.Typer(help="Parse PubMed files, merge their revisions, split abstracts to sentences.")
 
 
@@ -38,9 +40,7 @@ def split(
     abstracts: Path = typer.Option(..., help="Parquet file of citations to write."),
     sentences: Path = typer.Option(..., help="Parquet file of sentences to write."),
     counts: Path = typer.Option(..., help="JSON file of counts to write."),
-    config: list[Path] = typer.Option(
-        ["config/config.yaml"], "--config", "-c", help="Configuration, lowest precedence first."
-    ),
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Write a file's live citations and the sentences of their abstracts."""
     from balign.config import load_config
@@ -75,9 +75,7 @@ def download(
         ..., help="Address of a PubMed file; its md5 is at the same with .md5."
     ),
     output: Path = typer.Option(..., help="File to write."),
-    config: list[Path] = typer.Option(
-        ["config/config.yaml"], "--config", "-c", help="Configuration, lowest precedence first."
-    ),
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Download one file of PubMed's baseline, held to the publisher's md5."""
     from balign.config import load_config

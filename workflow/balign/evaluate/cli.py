@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
-app = typer.Typer(help="Try the models on tasks; compare them.", no_args_is_help=True)
+from balign.options import ConfigOption
 
-_CONFIG = typer.Option(
-    ["config/config.yaml"], "--config", "-c", help="Configuration files, lowest precedence first."
-)
+app = typer.Typer(help="Try the models on tasks; compare them.", no_args_is_help=True)
 
 
 @app.command()
@@ -25,7 +25,7 @@ def task(
     source: Path | None = typer.Option(
         None, exists=True, help="MANIFEST.json of the task's source."
     ),
-    config: list[Path] = _CONFIG,
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Evaluate one model on one task with one seed."""
     from balign.config import load_config
@@ -54,7 +54,7 @@ def table(
     result: list[Path] = typer.Option(..., exists=True, help="Results (JSON); repeatable."),
     csv: Path = typer.Option(..., help="Leaderboard as CSV."),
     json: Path = typer.Option(..., help="Leaderboard as JSON, skipped tasks included."),
-    config: list[Path] = _CONFIG,
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Make the leaderboard from the results of all tasks, models and seeds."""
     from balign.config import load_config
@@ -64,11 +64,16 @@ def table(
     evaluate_table(result, settings.bootstrap_samples, csv=csv, json=json)
 
 
+def _is_headline(row: Mapping[str, Any]) -> bool:
+    return bool(row["primary"]) and row["subset"] in ("all", "refined")
+
+
 @app.command()
 def show(
     leaderboard: Path = typer.Option(..., exists=True, help="leaderboard.json."),
+    everything: bool = typer.Option(False, "--all", help="Also other metrics and subsets."),
 ) -> None:
-    """Print a leaderboard as a table."""
+    """Print a leaderboard as a table: each task's first metric, or all of it."""
     from rich.console import Console
 
     from balign.evaluate.show import leaderboard_table, skipped_lines
@@ -76,6 +81,7 @@ def show(
 
     values = read_json(leaderboard)
     console = Console()
-    console.print(leaderboard_table(values["rows"]))
+    rows = [row for row in values["rows"] if everything or _is_headline(row)]
+    console.print(leaderboard_table(rows))
     for line in skipped_lines(values["skipped"]):
         console.print(line, markup=False)

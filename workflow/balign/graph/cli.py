@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from balign.options import ConfigOption
+
 app = typer.Typer(help="Turn the knowledge graph into the arrays that training reads.")
 
 
@@ -19,9 +21,7 @@ def build(
     database: Path = typer.Option(..., help="kg.duckdb."),
     mentions: list[Path] = typer.Option(..., help="Parquet of mentions; repeat for more files."),
     output: Path = typer.Option(..., help="Folder of the graph."),
-    config: list[Path] = typer.Option(
-        ["config/config.yaml"], "--config", "-c", help="Configuration files, lowest first."
-    ),
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Build the graph's arrays from the knowledge graph and the mentions."""
     from balign.config import load_config

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from balign.arrays import open_array
 from balign.errors import DataError
 
 
@@ -54,11 +54,11 @@ class Graph:
                 _lines(path / "concepts.txt"),
                 _lines(path / "relations.txt"),
                 _lines(path / "relation_labels.txt"),
-                _array(path / "indptr.npy"),
-                _array(path / "indices.npy"),
-                _array(path / "relations.npy"),
-                _array(path / "name_indptr.npy"),
-                _array(path / "mention_count.npy"),
+                open_array(path / "indptr.npy"),
+                open_array(path / "indices.npy"),
+                open_array(path / "relations.npy"),
+                open_array(path / "name_indptr.npy"),
+                open_array(path / "mention_count.npy"),
             )
         except OSError as error:
             raise DataError(
@@ -91,12 +91,3 @@ class Graph:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n")[:-1]
-
-
-def _array(path: Path) -> npt.NDArray[Any]:
-    """Map an array; one of no items, which cannot be mapped, is read."""
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        array = np.load(path, allow_pickle=False)
-    return array

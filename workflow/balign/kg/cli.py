@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from balign.options import ConfigOption
+
 app = typer.Typer(help="Knowledge graph: build it and look into it.", no_args_is_help=True)
 
 DATABASE = typer.Option(..., help="The knowledge graph, kg.duckdb.")
@@ -16,9 +18,7 @@ def build(
     ),
     database: Path = DATABASE,
     counts: Path = typer.Option(..., help="JSON file of counts to write."),
-    config: list[Path] = typer.Option(
-        ["config/config.yaml"], "--config", "-c", help="Configuration, lowest precedence first."
-    ),
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Merge the sources into one database."""
     from balign.config import load_config

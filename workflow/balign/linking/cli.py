@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from balign.options import ConfigOption
+
 app = typer.Typer(help="Find mentions of the graph's concepts in the text.", no_args_is_help=True)
 
 
@@ -13,9 +15,7 @@ app = typer.Typer(help="Find mentions of the graph's concepts in the text.", no_
 def index(
     database: Path = typer.Option(..., help="kg.duckdb."),
     output: Path = typer.Option(..., help="Folder of the index."),
-    config: list[Path] = typer.Option(
-        ["config/config.yaml"], "--config", "-c", help="Configuration files, lowest first."
-    ),
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Build the dictionary from the names of the graph."""
     from balign.config import load_config

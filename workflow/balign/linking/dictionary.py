@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from balign.arrays import open_array
 from balign.errors import DataError
 from balign.files import read_json
-from balign.linking.strings import StringTable, Vocabulary, open_array
+from balign.linking.strings import StringTable, Vocabulary
 from balign.linking.tokens import Tokens, exact, folded
 
 FORMAT = 1

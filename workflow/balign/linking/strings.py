@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from balign.arrays import open_array
 
 
 def string_hash(text: str) -> int:
@@ -58,15 +59,6 @@ class StringTable:
 
     def __getitem__(self, number: int) -> str:
         return self.encoded(number).decode()
-
-
-def open_array(path: Path) -> npt.NDArray[Any]:
-    """Map an array for reading; one of no items, which cannot be mapped, is read."""
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        array = np.load(path, allow_pickle=False)
-    return array
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import typer
 
+from balign.options import ConfigOption
+
 app = typer.Typer(help="Alignment pre-training: tokenise the linked text, train the models.")
 
 _INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 EncoderOption = typer.Option(..., help="MANIFEST.json of a source, or a Hugging Face folder.")
 GraphOption = typer.Option(..., help="Folder of the graph.")
-ConfigOption = typer.Option(
-    ["config/config.yaml"], "--config", "-c", help="Configuration files, lowest precedence first."
-)
 
 
 @app.command()

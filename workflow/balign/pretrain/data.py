@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from balign.arrays import open_array
 from balign.errors import DataError
 from balign.files import read_json, sha256_file
 
@@ -79,7 +80,7 @@ def open_tokens(folder: Path) -> tuple[Arrays, dict[str, Any]]:
     """
     try:
         counts = read_json(folder / "counts.json")
-        arrays = {name: _open_array(folder / f"{name}.npy") for name in Arrays.names()}
+        arrays = {name: open_array(folder / f"{name}.npy") for name in Arrays.names()}
     except (OSError, ValueError) as error:
         raise DataError(
             f"not a folder of tokenised text: {error}",
@@ -87,15 +88,6 @@ def open_tokens(folder: Path) -> tuple[Arrays, dict[str, Any]]:
             hint="make it with `balign pretrain tokenize`",
         ) from error
     return Arrays(**arrays), counts
-
-
-def _open_array(path: Path) -> npt.NDArray[Any]:
-    """Map an array; an empty one, which cannot be mapped, is read."""
-    try:
-        found: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        found = np.load(path, allow_pickle=False)
-    return found
 
 
 def node_digests(graph: Path) -> dict[str, str]:

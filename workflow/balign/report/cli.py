@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from balign.options import ConfigOption
+
 app = typer.Typer(help="Show what was built and how good it is.", no_args_is_help=True)
 
 
@@ -36,12 +38,7 @@ def render(
         None, help="Folder of Snakemake's benchmark files; may be missing."
     ),
     output: Path = typer.Option(..., help="Folder to write; replaced as a whole."),
-    config: list[Path] = typer.Option(
-        ["config/config.yaml"],
-        "--config",
-        "-c",
-        help="Configuration files, lowest precedence first.",
-    ),
+    config: list[Path] = ConfigOption,
 ) -> None:
     """Write the report: index.html, its figures as SVG and PNG, leaderboard.csv."""
     import yaml

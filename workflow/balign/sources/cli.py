@@ -6,11 +6,9 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="Fetch data sources by the registry, and look after them.")
+from balign.options import ConfigOption
 
-ConfigOption = typer.Option(
-    ["config/config.yaml"], "--config", "-c", help="Configuration files, lowest precedence first."
-)
+app = typer.Typer(help="Fetch data sources by the registry, and look after them.")
 
 
 @app.command("list")
