@@ -55,3 +55,11 @@ def test_precision():
     assert choose_precision("bf16", torch.device("cpu")) == "bf16"
     expected = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert choose_precision("auto", torch.device("cpu")) == ("bf16" if expected else "fp32")
+
+
+def test_without_weight_decay_every_parameter_is_still_trained_once(world, model_settings):
+    encoder, new = load_text_encoder(world.encoder)
+    settings = model_settings(weight_decay=0.0)
+    optimiser = build_optimiser(encoder, pretrained_parameters(encoder, new), settings)
+    ids = [id(parameter) for group in optimiser.param_groups for parameter in group["params"]]
+    assert sorted(ids) == sorted(id(parameter) for parameter in encoder.parameters())

@@ -46,12 +46,13 @@ def build_optimiser(
     groups: list[dict[str, object]] = []
     for new in (False, True):
         peak = settings.learning_rate_new if new else settings.learning_rate
-        for decay in (0.0, settings.weight_decay):
+        for matrices in (False, True):
             members = [
                 parameter
                 for parameter in model.parameters()
-                if (id(parameter) not in old) == new and (parameter.ndim > 1) == (decay > 0)
+                if (id(parameter) not in old) == new and (parameter.ndim > 1) == matrices
             ]
+            decay = settings.weight_decay if matrices else 0.0
             groups.append(
                 {"params": members, "lr": peak, "peak": peak, "new": new, "weight_decay": decay}
             )
