@@ -112,7 +112,7 @@ def encoder_input(encoder):
 
 def encoder_path(path):
     """Return what a command takes for an encoder: a manifest or a folder."""
-    return path.removesuffix("/config.json")
+    return str(Path(path).parent) if Path(path).name == "config.json" else path
 
 
 def model_folder(model):

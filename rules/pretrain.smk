@@ -41,7 +41,7 @@ rule pretrain_tokenize:
         stamp=stamp("pretrain_tokenize"),
         config=RESOLVED,
         encoder=lambda wildcards, input: encoder_path(input.encoder),
-        corpus=f"{RESULTS}/corpus",
+        corpus=lambda wildcards, input: Path(input.graph).parent / "corpus",
         mentions=lambda wildcards, input: options("--mentions", input.mentions),
     message:
         "pretrain: tokenise for {wildcards.encoder}"

@@ -47,8 +47,8 @@ rule report_render:
     params:
         stamp=stamp("report_render"),
         config=RESOLVED,
-        results=RESULTS,
-        folder=f"{RESULTS}/report",
+        results=lambda wildcards, input: Path(input.graph).parent,
+        folder=lambda wildcards, output: Path(output.page).parent,
         manifests=lambda wildcards, input: options("--manifest", input.manifests),
         tokens=lambda wildcards, input: options("--tokens", input.tokens),
         models=lambda wildcards, input: options("--model", input.models),
