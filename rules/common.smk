@@ -15,11 +15,10 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 DEFAULT = Path("config/config.yaml")
 # Rules call `python -m balign`: by this interpreter, or by that of the rule's conda environment,
-# whose activation comes later and so goes before it in PATH.
-os.environ.update(
-    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
-    PYTHONPATH=str(ROOT / "workflow"),
-)
+# whose activation comes later and so goes before it in PATH. The package comes from the repository;
+# Snakemake clears PYTHONPATH for an environment, so that it is set in each shell.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(ROOT / 'workflow'))}; ")
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from balign.config import load_config
