@@ -6,7 +6,6 @@ it; mappings merge, lists and values replace.
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from balign.corpus.settings import CorpusSettings
-from balign.errors import ConfigError
+from balign.errors import ConfigError, nearest_hint
 from balign.evaluate.settings import EvaluateSettings
 from balign.graph.settings import GraphSettings
 from balign.kg.settings import KgSettings
@@ -158,7 +157,12 @@ def _check_keys(
             raise ConfigError(
                 f"unknown configuration key '{key_path(here)}'",
                 where=f"{where}{line}",
-                hint=_nearest(str(key), path, model),
+                hint=nearest_hint(
+                    str(key),
+                    list(model.model_fields),
+                    "valid keys here",
+                    prefix=f"{key_path(path)}." if path else "",
+                ),
             )
         inner = settings_classes(field.annotation)
         if not inner:
@@ -169,14 +173,6 @@ def _check_keys(
         for place, item in items:
             if isinstance(item, Mapping):
                 _check_keys(item, _candidates(inner, item)[0], place, where, lines)
-
-
-def _nearest(key: str, path: tuple[str | int, ...], model: type[BaseModel]) -> str:
-    valid = list(model.model_fields)
-    close = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean '{key_path((*path, close[0]))}'?"
-    return f"valid keys here: {', '.join(valid)}"
 
 
 def key_path(path: Sequence[str | int]) -> str:

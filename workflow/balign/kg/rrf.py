@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -198,23 +199,30 @@ def _read_edges(
 
 def cui_of(connection: duckdb.DuckDBPyConnection, identifiers: set[str]) -> dict[str, str]:
     """Return identifier → ``UMLS:`` CUI for those that the Metathesaurus lists."""
-    asked = pl.DataFrame({"identifier": sorted(identifiers)}, schema={"identifier": pl.String})
-    connection.register("asked", asked.to_arrow())
-    rows = connection.execute(
+    return _look_up(
+        connection,
+        identifiers,
         "SELECT identifier, 'UMLS:' || concept FROM rrf_xref JOIN asked USING (identifier) "
-        "ORDER BY identifier"
-    ).fetchall()
-    connection.unregister("asked")
-    return dict(rows)
+        "ORDER BY identifier",
+    )
 
 
 def names_of(connection: duckdb.DuckDBPyConnection, cuis: set[str]) -> dict[str, list[str]]:
     """Return ``UMLS:`` CUI → its names, for those that the Metathesaurus has."""
-    asked = pl.DataFrame({"identifier": sorted(cuis)}, schema={"identifier": pl.String})
-    connection.register("asked", asked.to_arrow())
-    rows = connection.execute(
+    return _look_up(
+        connection,
+        cuis,
         "SELECT identifier, list(DISTINCT name) FROM rrf_atom "
-        "JOIN asked ON identifier = 'UMLS:' || concept GROUP BY identifier ORDER BY identifier"
-    ).fetchall()
+        "JOIN asked ON identifier = 'UMLS:' || concept GROUP BY identifier ORDER BY identifier",
+    )
+
+
+def _look_up(
+    connection: duckdb.DuckDBPyConnection, identifiers: set[str], query: str
+) -> dict[str, Any]:
+    """Return the rows (key, value) of a query over ``asked``, a table of the identifiers."""
+    asked = pl.DataFrame({"identifier": sorted(identifiers)}, schema={"identifier": pl.String})
+    connection.register("asked", asked.to_arrow())
+    rows = connection.execute(query).fetchall()
     connection.unregister("asked")
     return dict(rows)

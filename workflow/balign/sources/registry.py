@@ -5,7 +5,6 @@ Light to import: the Snakefile loads the registry when it is parsed.
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from balign.errors import ConfigError, SourceError
+from balign.errors import ConfigError, SourceError, nearest_hint
 from balign.files import canonical_json, text_digest
 from balign.settings import Settings
 from balign.sources.places import is_inside, parse_place, redact
@@ -99,7 +98,8 @@ class Registry(Settings):
                 return entry
         names = [entry.name for entry in self.sources]
         raise SourceError(
-            f"no source '{name}' in the registry", hint=_nearest(name, names, "the registry has")
+            f"no source '{name}' in the registry",
+            hint=nearest_hint(name, names, "the registry has"),
         )
 
 
@@ -141,11 +141,6 @@ def _no_repeats(names: list[str]) -> None:
         raise ValueError(f"used more than once: {', '.join(repeated)}")
 
 
-def _nearest(word: str, valid: list[str], otherwise: str) -> str:
-    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"{otherwise}: {', '.join(valid)}"
-
-
 def _readable(error: ValidationError, path: Path, values: Any) -> ConfigError:
     """Turn pydantic's first problem into an error that says entry, key and remedy."""
     item = error.errors(include_url=False)[0]
@@ -167,7 +162,7 @@ def _readable(error: ValidationError, path: Path, values: Any) -> ConfigError:
     message = re.sub(r"^Value error, ", "", item["msg"])
     if item["type"] == "extra_forbidden":
         message = f"unknown key '{key}'"
-        hint = _nearest(key, list(model.model_fields), "valid keys here")
+        hint = nearest_hint(key, list(model.model_fields), "valid keys here")
     elif item["type"] == "missing":
         message = f"the key '{key}' is missing"
     elif isinstance(item["input"], str | int | float) and item["type"] != "value_error":
