@@ -5,8 +5,10 @@ Writes: <results>/config.yaml, the resolved configuration that every command rea
 """
 
 import os
+import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -22,10 +24,12 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(str(ROOT / 'workflow'))}; ")
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from balign.config import load_config
+from balign.corpus.listing import check_one_year, needs_listing, wanted_files
 from balign.digest import code_digest
-from balign.errors import BalignError
+from balign.errors import BalignError, ConfigError
 from balign.evaluate.families import FAMILIES, seeds_of
 from balign.files import atomic_path
+from balign.linking.backends import BACKENDS, backends_used
 from balign.sources.hub import HUB, encoder_key, hub_manifest_path
 from balign.sources.registry import entry_digest, load_registry, manifest_path
 from balign.steps import stamp as step_stamp
@@ -79,14 +83,29 @@ def options(name, values):
 
 
 def rrf_files():
-    """Return the files of the UMLS folder, so that a new release makes the graph stale."""
-    folder = CONFIG.kg.rrf.folder
-    # A folder that is not there yet is reported by the command itself, not by a dry run.
-    return sorted(str(path) for path in Path(folder).glob("*.RRF")) if folder else []
+    """Return the files of the UMLS release, so that a new one makes the graph stale."""
+    path = Path(CONFIG.kg.rrf.path) if CONFIG.kg.rrf.path else None
+    # A release that is not there yet is reported by the command itself, not by a dry run.
+    if path is None or not path.exists():
+        return []
+    return sorted(map(str, path.glob("M[RG]*.RRF*"))) if path.is_dir() else [str(path)]
 
 
 def pubmed_files():
-    """Return the path and, for a set of the registry, the manifest of each PubMed file by name."""
+    """Return the path and, for a set of the registry, the manifest of each PubMed file by name.
+
+    Where the configuration asks for `all` files of the publisher, they are known only after the
+    checkpoint `corpus_list`; a dry run before it shows the rest of the work as <TBD>.
+    """
+    if not needs_listing(CONFIG.corpus.pubmed):
+        return pubmed_files_of(None)
+    made = checkpoints.corpus_list.get(year=f"{CONFIG.corpus.pubmed.year:02d}")
+    return pubmed_files_of(Path(made.output[0]))
+
+
+@cache
+def pubmed_files_of(listing):
+    """Return the same, by the publisher's listing if one is needed."""
     found = {}
     for name in CONFIG.corpus.sources:
         manifest = source(name)
@@ -94,10 +113,56 @@ def pubmed_files():
             found[file.name.removesuffix(".xml.gz")] = (Path(manifest).parent / file.name, manifest)
     for path in sorted(Path(CONFIG.corpus.folder).glob("*.xml.gz")) if CONFIG.corpus.folder else []:
         found[path.name.removesuffix(".xml.gz")] = (path, str(path))
-    for name in CONFIG.corpus.baseline.names if CONFIG.corpus.baseline else []:
-        path = f"{DATA}/pubmed/baseline/{name}.xml.gz"
-        found[name] = (Path(path), path)
+    try:
+        wanted = wanted_files(CONFIG.corpus.pubmed, listing) if CONFIG.corpus.pubmed else {}
+        for name, folder in wanted.items():
+            path = f"{DATA}/pubmed/{folder}/{name}.xml.gz"
+            found[name] = (Path(path), path)
+        if CONFIG.corpus.folder or CONFIG.corpus.pubmed:
+            check_one_year(found)
+        if twice := sorted(found.keys() & TEXTS.keys()):
+            raise ConfigError(f"corpus.texts: {twice[0]} is the name of a PubMed file too")
+    except BalignError as error:
+        raise WorkflowError(str(error)) from None
     return found
+
+
+def each_file(pattern):
+    """Return an input function: a file of the results for each file of the corpus."""
+
+    def by_wildcards(wildcards):
+        return expand(f"{RESULTS}/{pattern}", file=sorted([*pubmed_files(), *TEXTS]))
+
+    return by_wildcards
+
+
+def text_source(wildcards):
+    """Return what a corpus other than PubMed is read from: graph, manifest, file or folder."""
+    text = TEXTS[wildcards.file]
+    if text.format == "definitions":
+        return KG
+    return source(text.source) if text.source else text.path
+
+
+def text_files(wildcards):
+    """Return the same, and the files for a folder, so that a changed one makes it stale."""
+    path = Path(text_source(wildcards))
+    return sorted(map(str, filter(Path.is_file, path.rglob("*")))) if path.is_dir() else str(path)
+
+
+def guard_files(wildcards):
+    """Return what holds a task's test set: its source, or the citations that it draws from."""
+    task = GUARDED[wildcards.task]
+    return [source(task.source)] if hasattr(task, "source") else ABSTRACTS(wildcards)
+
+
+def guard_options(wildcards, input):
+    """Return the same as options of the command, with the draw."""
+    task = GUARDED[wildcards.task]
+    if hasattr(task, "source"):
+        return options("--manifest", input)
+    draw = f"--seed {task.split_seed} --count {task.test_citations}"
+    return f"{draw} {options('--abstracts', input)}"
 
 
 def encoder_input(encoder):
@@ -114,6 +179,54 @@ def encoder_path(path):
     return str(Path(path).parent) if Path(path).name == "config.json" else path
 
 
+def linking_stamp(step):
+    """Make the stamp of a linking rule: with the settings and the code of the backends it uses."""
+    # An index holds all candidates, whatever their scores.
+    left_out = {"min_score"} if step == "linking_index" else set()
+
+    def by_wildcards(wildcards):
+        used = {
+            name: {
+                "settings": CONFIG.linking.of(name).model_dump(mode="json", exclude=left_out),
+                "code": code_digest(BACKENDS[name].module),
+            }
+            for name in backends_used(CONFIG.linking)
+        }
+        return {**stamp(step)(wildcards), **used}
+
+    return by_wildcards
+
+
+def linking_encoder():
+    """Return the text encoder of the configured linker, if it has one."""
+    if "dense" not in backends_used(CONFIG.linking):
+        return {}
+    model = CONFIG.linking.dense.model
+    if Path(RESULTS).absolute() in Path(model).absolute().parents:
+        raise WorkflowError(
+            f"linking.dense.model ({model}) would be trained on the mentions that it is to find:"
+            " give this run another folder by paths.results, and the model of an earlier run"
+        )
+    return {"model": encoder_input(model)}
+
+
+def linking_files():
+    """Return what the index of the configured linker is made of besides the graph, by kind."""
+    found = linking_encoder()
+    if "dictionary" in backends_used(CONFIG.linking):
+        found["stop_words"] = CONFIG.linking.dictionary.stop_words
+    if CONFIG.linking.backend in ("pubtator", "bern2"):
+        folder = Path(CONFIG.linking.of(CONFIG.linking.backend).folder)
+        # A folder that is not there yet is reported by the command itself, not by a dry run.
+        found["annotations"] = sorted(str(path) for path in folder.glob("[!.]*") if path.is_file())
+    return found
+
+
+def linking_model(wildcards, input):
+    """Return the option that names the text encoder, if the configured linker has one."""
+    return options("--model", [encoder_path(input.model)] if "model" in input.keys() else [])
+
+
 def model_folder(model):
     """Return the folder of a trained model."""
     return f"{RESULTS}/models/{model}"
@@ -122,13 +235,19 @@ def model_folder(model):
 def task_files(wildcards):
     """Return the files that a task needs, by kind."""
     task = TASKS[wildcards.task]
-    known = {"database": [KG], "abstracts": ABSTRACTS, "source": []}
-    if hasattr(task, "source"):
-        known["source"] = [source(task.source)]
-    return [file for kind in FAMILIES[task.family].inputs for file in known[kind]]
+    known = {
+        "database": lambda: [KG],
+        "abstracts": lambda: ABSTRACTS(wildcards),
+        "source": lambda: [source(task.source)],
+    }
+    return [file for kind in FAMILIES[task.family].inputs for file in known[kind]()]
 
 
 def task_options(wildcards, input):
     """Return the same files as options of the command."""
-    names = {KG: "--database", **dict.fromkeys(ABSTRACTS, "--abstracts")}
-    return " ".join(options(names.get(file, "--source"), [file]) for file in input.files)
+    known = {KG: "--database", f"{RESULTS}/corpus/abstracts/": "--abstracts"}
+    found = (
+        next((known[start] for start in known if file.startswith(start)), "--source")
+        for file in input.files
+    )
+    return " ".join(f"{option} {shlex.quote(file)}" for option, file in zip(found, input.files))

@@ -1,14 +1,24 @@
 """Stage corpus: PubMed XML to citations and sentences.
 
-Reads: PubMed XML files: those of the registry's sets, of a folder of the user's, of the baseline.
-Writes: <data>/pubmed/baseline/, <results>/corpus/parsed/, live.parquet, abstracts/, sentences/, counts.json.
+Reads: PubMed XML files: those of the registry's sets, of a folder of the user's, of the publisher.
+Writes: <data>/pubmed/, <results>/corpus/parsed/, live.parquet, fates.parquet, abstracts/, guard/,
+selection.parquet, sentences/, counts.json.
 """
 
-PUBMED = pubmed_files()
-FILES = sorted(PUBMED)
-ABSTRACTS = expand(f"{RESULTS}/corpus/abstracts/{{file}}.parquet", file=FILES)
-SENTENCES = expand(f"{RESULTS}/corpus/sentences/{{file}}.parquet", file=FILES)
+# Input functions: which files there are may hang on the publisher's listing.
+ABSTRACTS = each_file("corpus/abstracts/{file}.parquet")
+SENTENCES = each_file("corpus/sentences/{file}.parquet")
 CORPUS_COUNTS = f"{RESULTS}/corpus/counts.json"
+# Tasks whose test citations are known: from the task's source, or drawn from the corpus.
+GUARDED = {
+    task.name: task
+    for task in CONFIG.evaluate.tasks
+    if CONFIG.corpus.select.guard and (hasattr(task, "source") or hasattr(task, "split_seed"))
+}
+GUARDS = expand(f"{RESULTS}/corpus/guard/{{task}}.json", task=GUARDED)
+# Corpora other than PubMed.
+TEXTS = {text.name: text for text in CONFIG.corpus.texts}
+TEXT_NAMES = "|".join(map(re.escape, TEXTS)) or "(?!)"
 
 
 wildcard_constraints:
@@ -23,14 +33,41 @@ rule corpus:
         CORPUS_COUNTS,
 
 
-rule corpus_download:
-    """Download one file of PubMed's baseline, held to the publisher's md5."""
+checkpoint corpus_list:
+    """Fetch the publisher's listing; it stays until it is fetched anew (balign corpus list)."""
     output:
-        f"{DATA}/pubmed/baseline/{{file}}.xml.gz",
+        f"{DATA}/pubmed/pubmed{{year}}.json",
     log:
-        f"{RESULTS}/logs/corpus_download/{{file}}.log",
+        f"{RESULTS}/logs/corpus_list/{{year}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/corpus_download/{{file}}.tsv"
+        f"{RESULTS}/benchmarks/corpus_list/{{year}}.tsv"
+    wildcard_constraints:
+        year=r"\d\d",
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=30,
+        downloads=1,
+    params:
+        config=RESOLVED,
+    message:
+        "corpus: list the publisher's files"
+    shell:
+        "python -m balign corpus list --config {params.config:q} --output {output:q} 2> {log:q}"
+
+
+rule corpus_download:
+    """Download one file of PubMed, held to the publisher's md5."""
+    output:
+        f"{DATA}/pubmed/{{folder}}/{{file}}.xml.gz",
+    log:
+        f"{RESULTS}/logs/corpus_download/{{folder}}/{{file}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/corpus_download/{{folder}}/{{file}}.tsv"
+    wildcard_constraints:
+        folder="baseline|updatefiles",
     conda:
         "../envs/corpus.yaml"
     threads: 1
@@ -39,25 +76,26 @@ rule corpus_download:
         runtime=60,
         downloads=1,
     params:
-        url=lambda wildcards: f"{CONFIG.corpus.baseline.url}/{wildcards.file}.xml.gz",
         config=RESOLVED,
     message:
         "corpus: download {wildcards.file}"
     shell:
-        "python -m balign corpus download --config {params.config:q} --url {params.url:q}"
-        " --output {output:q} 2> {log:q}"
+        "python -m balign corpus download {wildcards.folder:q}/{wildcards.file:q}.xml.gz"
+        " --config {params.config:q} --output {output:q} 2> {log:q}"
 
 
 rule corpus_parse:
     """Parse one PubMed file."""
     input:
-        lambda wildcards: PUBMED[wildcards.file][1],
+        lambda wildcards: pubmed_files()[wildcards.file][1],
     output:
         f"{RESULTS}/corpus/parsed/{{file}}.parquet",
     log:
         f"{RESULTS}/logs/corpus_parse/{{file}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/corpus_parse/{{file}}.tsv"
+    wildcard_constraints:
+        file=f"(?!({TEXT_NAMES})[.]parquet)[^/]+",
     conda:
         "../envs/corpus.yaml"
     threads: 1
@@ -66,7 +104,7 @@ rule corpus_parse:
         runtime=30,
     params:
         stamp=stamp("corpus_parse"),
-        source=lambda wildcards: PUBMED[wildcards.file][0],
+        source=lambda wildcards: pubmed_files()[wildcards.file][0],
     message:
         "corpus: parse {wildcards.file}"
     shell:
@@ -76,9 +114,10 @@ rule corpus_parse:
 rule corpus_merge:
     """Find the live version of each citation over all files."""
     input:
-        expand(f"{RESULTS}/corpus/parsed/{{file}}.parquet", file=FILES),
+        each_file("corpus/parsed/{file}.parquet"),
     output:
-        f"{RESULTS}/corpus/live.parquet",
+        live=f"{RESULTS}/corpus/live.parquet",
+        fates=f"{RESULTS}/corpus/fates.parquet",
     log:
         f"{RESULTS}/logs/corpus_merge.log",
     benchmark:
@@ -87,7 +126,7 @@ rule corpus_merge:
         "../envs/corpus.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=1500,
         runtime=60,
     params:
         stamp=stamp("corpus_merge"),
@@ -95,18 +134,98 @@ rule corpus_merge:
     message:
         "corpus: merge revisions and deletions"
     shell:
-        "python -m balign corpus merge {params.parsed} --output {output:q} 2> {log:q}"
+        "python -m balign corpus merge {params.parsed} --live {output.live:q}"
+        " --fates {output.fates:q} 2> {log:q}"
+
+
+rule corpus_abstracts:
+    """Write the live citations of one file."""
+    input:
+        parsed=f"{RESULTS}/corpus/parsed/{{file}}.parquet",
+        fates=f"{RESULTS}/corpus/fates.parquet",
+    output:
+        f"{RESULTS}/corpus/abstracts/{{file}}.parquet",
+    log:
+        f"{RESULTS}/logs/corpus_abstracts/{{file}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/corpus_abstracts/{{file}}.tsv"
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        stamp=stamp("corpus_abstracts"),
+    message:
+        "corpus: write the citations of {wildcards.file}"
+    shell:
+        "python -m balign corpus abstracts --parsed {input.parsed:q} --fates {input.fates:q}"
+        " --output {output:q} 2> {log:q}"
+
+
+rule corpus_guard:
+    """List a task's test citations, which no model may read before."""
+    input:
+        guard_files,
+    output:
+        f"{RESULTS}/corpus/guard/{{task}}.json",
+    log:
+        f"{RESULTS}/logs/corpus_guard/{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/corpus_guard/{{task}}.tsv"
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        stamp=stamp("corpus_guard"),
+        test=guard_options,
+    message:
+        "corpus: guard the test set of {wildcards.task}"
+    shell:
+        "python -m balign corpus guard {wildcards.task:q} {params.test} --output {output:q}"
+        " 2> {log:q}"
+
+
+rule corpus_select:
+    """Choose the citations that are used as text: filters, leakage guard, duplicates."""
+    input:
+        abstracts=ABSTRACTS,
+        guards=GUARDS,
+    output:
+        f"{RESULTS}/corpus/selection.parquet",
+    log:
+        f"{RESULTS}/logs/corpus_select.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/corpus_select.tsv"
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        stamp=stamp("corpus_select"),
+        config=RESOLVED,
+        abstracts=lambda wildcards, input: " ".join(map(shlex.quote, input.abstracts)),
+        guards=lambda wildcards, input: options("--guard", input.guards),
+    message:
+        "corpus: select citations"
+    shell:
+        "python -m balign corpus select {params.abstracts} {params.guards}"
+        " --config {params.config:q} --output {output:q} 2> {log:q}"
 
 
 rule corpus_split:
-    """Write the live citations of one file and their sentences."""
+    """Split the selected citations of one file into sentences."""
     input:
-        parsed=f"{RESULTS}/corpus/parsed/{{file}}.parquet",
-        live=f"{RESULTS}/corpus/live.parquet",
-    output:
         abstracts=f"{RESULTS}/corpus/abstracts/{{file}}.parquet",
-        sentences=f"{RESULTS}/corpus/sentences/{{file}}.parquet",
-        counts=f"{RESULTS}/corpus/sentences/{{file}}.counts.json",
+        selection=f"{RESULTS}/corpus/selection.parquet",
+    output:
+        f"{RESULTS}/corpus/sentences/{{file}}.parquet",
     log:
         f"{RESULTS}/logs/corpus_split/{{file}}.log",
     benchmark:
@@ -115,23 +234,24 @@ rule corpus_split:
         "../envs/corpus.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=1000,
         runtime=30,
     params:
         stamp=stamp("corpus_split"),
-        config=RESOLVED,
     message:
         "corpus: split {wildcards.file} into sentences"
     shell:
-        "python -m balign corpus split --config {params.config:q} --parsed {input.parsed:q}"
-        " --live {input.live:q} --abstracts {output.abstracts:q} --sentences {output.sentences:q}"
-        " --counts {output.counts:q} 2> {log:q}"
+        "python -m balign corpus split --abstracts {input.abstracts:q}"
+        " --selection {input.selection:q} --output {output:q} 2> {log:q}"
 
 
 rule corpus_count:
-    """Add up the counts of all files."""
+    """Count what became of every citation."""
     input:
-        expand(f"{RESULTS}/corpus/sentences/{{file}}.counts.json", file=FILES),
+        fates=f"{RESULTS}/corpus/fates.parquet",
+        selection=f"{RESULTS}/corpus/selection.parquet",
+        guards=GUARDS,
+        sentences=SENTENCES,
     output:
         CORPUS_COUNTS,
     log:
@@ -142,12 +262,44 @@ rule corpus_count:
         "../envs/corpus.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=1000,
         runtime=10,
     params:
         stamp=stamp("corpus_count"),
-        counts=lambda wildcards, input: " ".join(map(shlex.quote, input)),
+        sentences=lambda wildcards, input: " ".join(map(shlex.quote, input.sentences)),
+        guards=lambda wildcards, input: options("--guard", input.guards),
     message:
         "corpus: count"
     shell:
-        "python -m balign corpus count {params.counts} --output {output:q} 2> {log:q}"
+        "python -m balign corpus count {params.sentences} --fates {input.fates:q}"
+        " --selection {input.selection:q} {params.guards} --output {output:q} 2> {log:q}"
+
+
+rule corpus_read:
+    """Read a corpus other than PubMed."""
+    input:
+        text_files,
+    output:
+        f"{RESULTS}/corpus/parsed/{{file}}.parquet",
+    log:
+        f"{RESULTS}/logs/corpus_read/{{file}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/corpus_read/{{file}}.tsv"
+    wildcard_constraints:
+        file=TEXT_NAMES,
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        stamp=stamp("corpus_read"),
+        source=text_source,
+        form=lambda wildcards: TEXTS[wildcards.file].format,
+        language=lambda wildcards: TEXTS[wildcards.file].language,
+    message:
+        "corpus: read {wildcards.file}"
+    shell:
+        "python -m balign corpus read {wildcards.file:q} --source {params.source:q}"
+        " --format {params.form} --language {params.language:q} --output {output:q} 2> {log:q}"

@@ -39,6 +39,6 @@ rule kg_build:
     message:
         "kg: build {output.database}"
     shell:
-        "python -m balign kg build --config {params.config:q}"
-        " {params.sources}"
+        "python -m balign kg build --config {params.config:q} {params.sources}"
+        " --threads {threads} --memory-mb {resources.mem_mb}"
         " --database {output.database:q} --counts {output.counts:q} 2> {log:q}"

@@ -1,15 +1,17 @@
 import json
+import tempfile
+from pathlib import Path
 from random import Random
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balign.corpus.citation import PARSED_SCHEMA
 from balign.corpus.merge import corpus_merge, file_order, live_rows
+from balign.corpus.schema import PARSED_SCHEMA
 from balign.errors import DataError
 
 EVENTS = st.lists(
@@ -54,6 +56,42 @@ def write_parsed(folder, name, events):
     return path
 
 
+def merge(paths, folder):
+    """Merge files; return the rows of both tables."""
+    corpus_merge(paths, folder / "live", folder / "fates")
+    return pq.read_table(folder / "live").to_pylist(), pq.read_table(folder / "fates").to_pylist()
+
+
+SPREAD = (-(10**12), -1, 1, 2, (1 << 18) - 1, 1 << 18, 999_999_999)  # several buckets
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_merge_agrees_with_a_replay_over_all_files(files):
+    files = [[(kind, SPREAD[pmid], version) for kind, pmid, version in file] for file in files]
+    places = [
+        (f"pubmed26n{n:04d}", row) for n, file in enumerate(files) for row in range(len(file))
+    ]
+    events = [event for file in files for event in file]
+    expected = brute_force(events)
+    with tempfile.TemporaryDirectory() as name:
+        paths = [write_parsed(Path(name), f"pubmed26n{n:04d}", f) for n, f in enumerate(files)]
+        live, fates = merge(paths[::-1], Path(name))
+        assert not list(Path(name).glob(".*"))
+    assert [(row["pmid"], row["version"], row["file"], row["row"]) for row in live] == [
+        (pmid, version, *places[place]) for pmid, version, place in expected
+    ]
+    assert [(row["file"], row["row"]) for row in fates] == places
+    alive = {place: pmid for pmid, _, place in expected}
+    for place, ((kind, pmid, _), row) in enumerate(zip(events, fates, strict=True)):
+        if kind == "deletion":
+            assert row["fate"] == "deletion"
+        elif place in alive:
+            assert row["fate"] == "live"
+        else:
+            assert row["fate"] == ("superseded" if pmid in alive.values() else "deleted")
+
+
 def test_files_count_in_pubmeds_order_whatever_the_order_given(tmp_path):
     files = {
         "pubmed20n0014": [("citation", 1, 1), ("citation", 2, 1), ("citation", 3, 1)],
@@ -66,18 +104,19 @@ def test_files_count_in_pubmeds_order_whatever_the_order_given(tmp_path):
     outputs = []
     for seed in range(3):
         Random(seed).shuffle(paths)
-        output = tmp_path / f"live{seed}"
-        corpus_merge(paths, output)
-        outputs.append(output.read_bytes())
-    assert len(set(outputs)) == 1
-    table = pq.read_table(output)
-    assert table.select(["pmid", "version", "file", "row"]).to_pylist() == [
+        rows, _ = merge(paths, tmp_path)
+        outputs.append([(tmp_path / name).read_bytes() for name in ("live", "fates")])
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert rows == [
         {"pmid": 2, "version": 1, "file": "pubmed20n1015", "row": 2},  # revised
         {"pmid": 3, "version": 1, "file": "pubmed20n10000", "row": 0},  # deleted, then added again
         {"pmid": 4, "version": 2, "file": "pubmed20n10000", "row": 1},  # version 1 revised later
         {"pmid": 5, "version": 2, "file": "pubmed21n0001", "row": 2},
     ]
-    assert json.loads(table.schema.metadata[b"files"]) == sorted(files, key=file_order)
+    for name in ("live", "fates"):
+        metadata = pq.read_schema(tmp_path / name).metadata
+        assert json.loads(metadata[b"files"]) == sorted(files, key=file_order)
+    assert pq.ParquetFile(tmp_path / "fates").num_row_groups == len(files)
 
 
 def test_file_order():
@@ -93,12 +132,25 @@ def test_file_order():
 
 
 def test_nothing_lives(tmp_path):
-    corpus_merge([write_parsed(tmp_path, "a", [("deletion", 1, 1)])], tmp_path / "live")
-    assert pq.read_table(tmp_path / "live").num_rows == 0
+    live, fates = merge([write_parsed(tmp_path, "a", [("deletion", 1, 1)])], tmp_path)
+    assert live == []
+    assert fates == [{"file": "a", "row": 0, "fate": "deletion"}]
+
+
+def test_nothing_at_all(tmp_path):
+    assert merge([write_parsed(tmp_path, "a", [])], tmp_path) == ([], [])
+
+
+def test_what_a_killed_merge_left_is_no_hindrance(tmp_path):
+    (tmp_path / ".live.spill").mkdir()
+    (tmp_path / ".live.spill" / "0.records").write_bytes(b"half a record")
+    path = write_parsed(tmp_path, "a", [("citation", 1, 1)])
+    live, _ = merge([path], tmp_path)
+    assert [row["pmid"] for row in live] == [1]
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     (tmp_path / "b").mkdir()
     paths = [write_parsed(folder, "a", []) for folder in (tmp_path, tmp_path / "b")]
     with pytest.raises(DataError, match="two files are called a"):
-        corpus_merge(paths, tmp_path / "live")
+        merge(paths, tmp_path)

@@ -9,17 +9,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from balign.corpus.parse import corpus_parse, read_rows
+from balign.corpus.schema import PARSED_SCHEMA
 from balign.errors import DataError
 
 FULL = """
   <PubmedArticle>
     <MedlineCitation Status="PubMed-not-MEDLINE" Owner="NLM" VersionID="2">
       <PMID Version="2">30271887</PMID>
+      <DateCompleted><Year>2000</Year><Month>04</Month><Day>25</Day></DateCompleted>
+      <DateRevised><Year>2021</Year><Month>06</Month><Day>07</Day></DateRevised>
       <Article PubModel="Electronic">
         <Journal>
+          <ISSN IssnType="Print">0960-9822</ISSN>
           <JournalIssue><PubDate><MedlineDate>1978 Nov-1979 Jan</MedlineDate></PubDate>
           </JournalIssue>
           <Title>Journal of  Trials</Title>
+          <ISOAbbreviation>J Trials</ISOAbbreviation>
         </Journal>
         <ArticleTitle>[Effects of CO<sub>2</sub> on <i>E. <b>coli</b></i>
             in &#x3b2;-cells &amp; mice].</ArticleTitle>
@@ -39,13 +44,19 @@ FULL = """
           <PublicationType UI="D016449">Randomized Controlled Trial</PublicationType>
         </PublicationTypeList>
         <VernacularTitle>Effets du CO<sub>2</sub>.</VernacularTitle>
+        <ArticleDate DateType="Electronic"><Year>1978</Year><Month>10</Month><Day>3</Day>
+        </ArticleDate>
       </Article>
+      <MedlineJournalInfo><Country>England</Country><NlmUniqueID>9107782</NlmUniqueID>
+        <ISSNLinking>0960-9823</ISSNLinking></MedlineJournalInfo>
       <ChemicalList>
         <Chemical><RegistryNumber>0</RegistryNumber>
           <NameOfSubstance UI="D000906">Antibodies</NameOfSubstance></Chemical>
         <Chemical><RegistryNumber>3K9958V90M</RegistryNumber>
           <NameOfSubstance UI="D000431">Ethanol</NameOfSubstance></Chemical>
       </ChemicalList>
+      <SupplMeshList><SupplMeshName Type="Disease" UI="C538288">Alpha-syndrome</SupplMeshName>
+      </SupplMeshList>
       <CommentsCorrectionsList><CommentsCorrections RefType="UpdateOf">
         <PMID Version="1">99999999</PMID></CommentsCorrections></CommentsCorrectionsList>
       <MeshHeadingList>
@@ -54,11 +65,14 @@ FULL = """
         <MeshHeading><DescriptorName UI="D003042" MajorTopicYN="N">Cocaine</DescriptorName>
           <QualifierName UI="Q000378" MajorTopicYN="Y">metabolism</QualifierName>
           <QualifierName UI="Q000502" MajorTopicYN="N">physiology</QualifierName></MeshHeading>
+        <MeshHeading><DescriptorName UI="D005060" Type="Geographic" MajorTopicYN="Y">Europe
+        </DescriptorName></MeshHeading>
       </MeshHeadingList>
       <OtherAbstract Type="Publisher" Language="fre">
-        <AbstractText>Une autre.</AbstractText></OtherAbstract>
+        <AbstractText Label="BUT">Une autre.</AbstractText></OtherAbstract>
       <KeywordList Owner="NOTNLM"><Keyword MajorTopicYN="N"><i>E. coli</i></Keyword>
-        <Keyword MajorTopicYN="N">gas</Keyword></KeywordList>
+        <Keyword MajorTopicYN="Y">gas</Keyword></KeywordList>
+      <KeywordList Owner="NASA"><Keyword>space</Keyword></KeywordList>
     </MedlineCitation>
     <PubmedData>
       <ArticleIdList>
@@ -85,10 +99,17 @@ BOOK = """
       <Language>eng</Language>
       <PublicationType UI="D016454">Review</PublicationType>
       <Abstract><AbstractText Label="DIAGNOSIS">By criteria.</AbstractText></Abstract>
+      <KeywordList Owner="NLM"><Keyword MajorTopicYN="N">FBN1</Keyword></KeywordList>
+      <DateRevised><Year>2024</Year><Month>2</Month><Day>1</Day></DateRevised>
     </BookDocument>
     <PubmedBookData><ArticleIdList><ArticleId IdType="doi">10.1000/book</ArticleId></ArticleIdList>
     </PubmedBookData>
   </PubmedBookArticle>"""
+
+REFERENCE = """<Reference><Citation>Someone else.</Citation><ArticleIdList>
+  <ArticleId IdType="pubmed">9</ArticleId><ArticleId IdType="doi">10.1/cited</ArticleId>
+  <ArticleId IdType="pmc">PMC1</ArticleId></ArticleIdList></Reference>"""
+DOI_OF_PUBLISHER = '<ELocationID EIdType="doi" ValidYN="Y">10.1/publisher</ELocationID>'
 
 DELETIONS = """
   <DeleteCitation>
@@ -96,82 +117,143 @@ DELETIONS = """
     <PMID>31764432</PMID>
   </DeleteCitation>"""
 
-EMPTY = {
-    "vernacular_title": None,
-    "abstract": [],
-    "languages": [],
-    "journal": None,
-    "year": None,
-    "publication_types": [],
-    "mesh": [],
-    "chemicals": [],
-    "keywords": [],
-    "doi": None,
-    "pmcid": None,
-    "status": None,
-}
+
+def expected(**values):
+    """Return a citation's row: these values, and what a citation without them has."""
+    empty = {
+        field.name: [] if str(field.type).startswith("list") else None for field in PARSED_SCHEMA
+    }
+    document = f"pmid:{values['pmid']}"
+    return {**empty, "kind": "citation", "document": document, "version": 1, "title": "", **values}
 
 
 def test_every_field_of_a_citation(pubmed_file):
     (row,) = read_rows(pubmed_file(FULL))
-    assert row == {
-        "kind": "citation",
-        "pmid": 30271887,
-        "version": 2,
-        "title": "[Effects of CO2 on E. coli in β-cells & mice].",
-        "vernacular_title": "Effets du CO2.",
-        "abstract": [
-            {
-                "label": "BACKGROUND",
-                "category": "BACKGROUND",
-                "text": "First section, 10-9 M < 5.",
-            },
+    assert row == expected(
+        pmid=30271887,
+        version=2,
+        title="[Effects of CO2 on E. coli in β-cells & mice].",
+        vernacular_title="Effets du CO2.",
+        abstract=[
+            {"label": "BACKGROUND", "category": "BACKGROUND", "text": "First section, 10-9 M < 5."},
             {"label": None, "category": None, "text": "With R2 = 0.74."},
         ],
-        "languages": ["fre", "eng"],
-        "journal": "Journal of Trials",
-        "year": 1978,
-        "publication_types": ["Journal Article", "Randomized Controlled Trial"],
-        "mesh": [
-            {"ui": "D006801", "name": "Humans", "major": False, "qualifiers": []},
+        abstract_copyright="© 1979.",
+        other_abstracts=[
+            {
+                "type": "Publisher",
+                "language": "fre",
+                "sections": [{"label": "BUT", "category": None, "text": "Une autre."}],
+            }
+        ],
+        languages=["fre", "eng"],
+        journal="Journal of Trials",
+        journal_abbreviation="J Trials",
+        issn="0960-9822",
+        issn_linking="0960-9823",
+        nlm_journal="9107782",
+        year=1978,
+        published="1978-11",
+        published_text="1978 Nov-1979 Jan",
+        electronic="1978-10-03",
+        completed="2000-04-25",
+        revised="2021-06-07",
+        publication_types=["Journal Article", "Randomized Controlled Trial"],
+        publication_type_uis=["D016428", "D016449"],
+        mesh=[
+            {
+                "ui": "D006801",
+                "name": "Humans",
+                "major": False,
+                "qualifiers": [],
+                "descriptor_major": False,
+                "qualifier_uis": [],
+                "qualifier_majors": [],
+            },
             {
                 "ui": "D003042",
                 "name": "Cocaine",
                 "major": True,
                 "qualifiers": ["metabolism", "physiology"],
+                "descriptor_major": False,
+                "qualifier_uis": ["Q000378", "Q000502"],
+                "qualifier_majors": [True, False],
+            },
+            {
+                "ui": "D005060",
+                "name": "Europe",
+                "major": True,
+                "qualifiers": [],
+                "descriptor_major": True,
+                "qualifier_uis": [],
+                "qualifier_majors": [],
             },
         ],
-        "chemicals": [
+        supplementary_mesh=[{"ui": "C538288", "name": "Alpha-syndrome", "type": "Disease"}],
+        chemicals=[
             {"ui": "D000906", "name": "Antibodies", "registry": None},
             {"ui": "D000431", "name": "Ethanol", "registry": "3K9958V90M"},
         ],
-        "keywords": ["E. coli", "gas"],
-        "doi": "10.1000/own",
-        "pmcid": None,
-        "status": "PubMed-not-MEDLINE",
-    }
+        keywords=["E. coli", "gas", "space"],
+        keyword_majors=[False, True, False],
+        doi="10.1000/own",
+        status="PubMed-not-MEDLINE",
+    )
 
 
 def test_missing_pieces_are_null_or_empty(pubmed_file):
     (row,) = read_rows(pubmed_file(BARE))
-    assert row == {"kind": "citation", "pmid": 7, "version": 1, "title": "", **EMPTY}
+    assert row == expected(pmid=7)
 
 
 def test_a_book_chapter_is_a_citation(pubmed_file):
     (row,) = read_rows(pubmed_file(BOOK))
-    assert row == {
-        **EMPTY,
-        "kind": "citation",
-        "pmid": 20301295,
-        "version": 1,
-        "title": "Marfan Syndrome",
-        "abstract": [{"label": "DIAGNOSIS", "category": None, "text": "By criteria."}],
-        "languages": ["eng"],
-        "journal": "GeneReviews",
-        "year": 1993,
-        "publication_types": ["Review"],
-        "doi": "10.1000/book",
-    }
+    assert row == expected(
+        pmid=20301295,
+        title="Marfan Syndrome",
+        abstract=[{"label": "DIAGNOSIS", "category": None, "text": "By criteria."}],
+        languages=["eng"],
+        journal="GeneReviews",
+        year=1993,
+        published="1993",
+        revised="2024-02-01",
+        publication_types=["Review"],
+        publication_type_uis=["D016454"],
+        keywords=["FBN1"],
+        keyword_majors=[False],
+        doi="10.1000/book",
+    )
+
+
+def test_a_whole_book_is_called_by_its_title(pubmed_file):
+    whole = BOOK.replace("<ArticleTitle>Marfan Syndrome</ArticleTitle>", "")
+    (row,) = read_rows(pubmed_file(whole, root="PubmedBookArticleSet"))
+    assert row["title"] == row["journal"] == "GeneReviews"
+
+
+@pytest.mark.parametrize(
+    ("locations", "listed", "doi", "pmcid"),
+    [
+        ("", "", None, None),
+        (DOI_OF_PUBLISHER, "", "10.1/publisher", None),
+        (DOI_OF_PUBLISHER.replace('"Y"', '"N"'), "", None, None),
+        (DOI_OF_PUBLISHER, '<ArticleId IdType="doi">10.1/own</ArticleId>', "10.1/own", None),
+        (DOI_OF_PUBLISHER, '<ArticleId IdType="doi"/>', "10.1/publisher", None),
+        ("", '<ArticleId IdType="pmc">PMC5</ArticleId>', None, "PMC5"),
+    ],
+)
+def test_identifiers_are_never_those_of_a_reference(pubmed_file, locations, listed, doi, pmcid):
+    """References come before and after the citation's own list, and one holds another."""
+    references = (
+        f"<ReferenceList>{REFERENCE}<ReferenceList>{REFERENCE}</ReferenceList></ReferenceList>"
+    )
+    text = f"""<PubmedArticle><MedlineCitation><PMID>7</PMID><Article>{locations}</Article>
+      <CommentsCorrectionsList><CommentsCorrections><PMID>8</PMID></CommentsCorrections>
+      </CommentsCorrectionsList></MedlineCitation>
+      <PubmedData>{references}<ArticleIdList>{listed}</ArticleIdList>{references}</PubmedData>
+      </PubmedArticle>"""
+    (row,) = read_rows(pubmed_file(text))
+    assert (row["pmid"], row["doi"], row["pmcid"]) == (7, doi, pmcid)
 
 
 def test_file_with_citations_books_and_deletions(pubmed_file, tmp_path):
@@ -205,21 +287,30 @@ def test_plain_xml_is_read_too(pubmed_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("date", "year"),
+    ("date", "year", "published", "text"),
     [
-        ("<Year>2021</Year>", 2021),
-        ("<MedlineDate>1977-1978</MedlineDate>", 1977),
-        ("<MedlineDate>Winter 1979</MedlineDate>", 1979),
-        ("<MedlineDate>Spring-Summer</MedlineDate>", None),
-        ("<MedlineDate>No. 12345</MedlineDate>", None),
+        ("<Year>2021</Year>", 2021, "2021", None),
+        ("<Year>2021</Year><Month>Feb</Month>", 2021, "2021-02", None),
+        ("<Year>2021</Year><Month>9</Month><Day>5</Day>", 2021, "2021-09-05", None),
+        ("<Year>2021</Year><Month>13</Month><Day>5</Day>", 2021, "2021", None),
+        ("<Year>2021</Year><Season>Winter</Season>", 2021, "2021", "2021 Winter"),
+        ("<MedlineDate>1977-1978</MedlineDate>", 1977, "1977", "1977-1978"),
+        ("<MedlineDate>Winter 1979</MedlineDate>", 1979, "1979", "Winter 1979"),
+        ("<MedlineDate>1998 Dec 12-19</MedlineDate>", 1998, "1998-12-12", "1998 Dec 12-19"),
+        ("<MedlineDate>2020 Apr-Jun 01</MedlineDate>", 2020, "2020-04", "2020 Apr-Jun 01"),
+        ("<MedlineDate>1979 Fall-Winter</MedlineDate>", 1979, "1979", "1979 Fall-Winter"),
+        ("<MedlineDate>Spring-Summer</MedlineDate>", None, None, "Spring-Summer"),
+        ("<MedlineDate>No. 12345</MedlineDate>", None, None, "No. 12345"),
     ],
 )
-def test_year(pubmed_file, citation, date, year):
+def test_publication_dates(pubmed_file, citation, date, year, published, text):
     (row,) = read_rows(pubmed_file(citation(1).replace("<Year>1979</Year>", date)))
-    assert row["year"] == year
+    assert (row["year"], row["published"], row["published_text"]) == (year, published, text)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+)
 @given(
     st.lists(
         st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="￾￿")),
@@ -271,6 +362,15 @@ def test_entities_are_refused(pubmed_file, citation, tmp_path, declarations, tit
     assert "TOPSECRET" not in refused(source, tmp_path)
 
 
+@pytest.mark.parametrize("scheme", ["http://127.0.0.1:9/a.dtd", "file://{secret}"])
+def test_the_dtd_is_not_read(pubmed_file, citation, tmp_path, scheme):
+    secret = tmp_path / "secret.dtd"
+    secret.write_text("no DTD")
+    name = scheme.replace("{secret}", str(secret))
+    head = f'<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD" "{name}">\n'
+    assert len(list(read_rows(pubmed_file(citation(1), head=head)))) == 1
+
+
 def test_an_unknown_entity_is_an_error_with_its_line(pubmed_file, citation, tmp_path):
     source = pubmed_file(citation(1, title="a&nbsp;b"))
     lines = gzip.decompress(source.read_bytes()).decode().splitlines()
@@ -287,7 +387,9 @@ def test_every_truncation_is_noticed(pubmed_file, citation, tmp_path):
             list(read_rows(source))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_a_damaged_file_gives_rows_or_a_data_error(pubmed_file, tmp_path, data):
     text = bytearray(gzip.decompress(pubmed_file(FULL, BOOK, DELETIONS).read_bytes()))
@@ -330,14 +432,19 @@ def test_an_unknown_element_is_not_skipped(pubmed_file, citation, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('<PMID Version="1">5</PMID>', "", "<PMID>"),
+        ('<PMID Version="1">5</PMID>', "", "no <PMID> of its own"),
         ('<PMID Version="1">5</PMID>', "<PMID>five</PMID>", "'five' is not a number"),
         ('Version="1"', 'Version="b"', "Version 'b' is not a number"),
-        ("MedlineCitation", "Medline", "<MedlineCitation>"),
+        ("MedlineCitation", "Medline", "no <PMID>"),
     ],
 )
 def test_a_citation_without_identity_is_refused(pubmed_file, citation, tmp_path, old, new, message):
     refused(pubmed_file(citation(5).replace(old, new)), tmp_path, message, "line")
+
+
+def test_a_citation_without_article_is_refused(pubmed_file, tmp_path):
+    source = pubmed_file(BARE.replace("<Article><ArticleTitle/></Article>", ""))
+    refused(source, tmp_path, "neither <Article>", "line", "PMID 7")
 
 
 def test_no_such_file(tmp_path):

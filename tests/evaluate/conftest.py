@@ -1,40 +1,10 @@
-"""A tiny encoder, a tiny graph, a tiny corpus and tiny citations, all written by hand."""
+"""A tiny graph, a tiny corpus and tiny citations, all written by hand."""
 
 import json
-import string
 
 import duckdb
 import polars as pl
 import pytest
-import torch
-import transformers
-
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-LETTERS = list(string.ascii_lowercase)
-WORDS = ["heart", "attack", "asthma", "disease", "patients", "mice", "women", "children"]
-
-
-@pytest.fixture(scope="session")
-def encoder_folder(tmp_path_factory):
-    """A two-layer BERT with a hand-written vocabulary and seeded random weights."""
-    folder = tmp_path_factory.mktemp("encoder")
-    vocabulary = [*SPECIAL, *LETTERS, *["##" + letter for letter in LETTERS], *WORDS]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True)
-    tokenizer.save_pretrained(str(folder))
-    torch.manual_seed(1)
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-        initializer_range=0.3,  # far enough from 0 that names differ
-    )
-    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(str(folder))
-    return folder
-
 
 ATOMS = [
     # concept, name, rank, held_out

@@ -2,9 +2,9 @@ import duckdb
 import polars as pl
 import pytest
 
+from balign.draw import draw_key
 from balign.errors import DataError
 from balign.evaluate import linking_held_out, linking_mentions
-from balign.evaluate.draw import draw_key
 from balign.evaluate.linking import NAME_SCHEMA, Query, distinct_names, draw_candidates, link
 from balign.evaluate.outcome import Run
 from balign.evaluate.settings import HeldOutLinkingTask, MentionLinkingTask

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from balign.kg.build import kg_build
-from balign.kg.rrf_files import COLUMNS
+from balign.kg.release import COLUMNS
 from balign.kg.settings import KgSettings
 
 OBO = r"""format-version: 1.2
@@ -113,12 +113,12 @@ MONDO:0000001\tskos:broadMatch\tUMLS:C0012634
 def write_source(tmp_path: Path) -> Callable[..., Path]:
     """Write a fetched source by the contract and return its manifest."""
 
-    def write(name: str, form: str, files: dict[str, str], **changes: object) -> Path:
+    def write(name: str, form: str, files: dict[str, str | bytes], **changes: object) -> Path:
         folder = tmp_path / "sources" / name / "1"
         folder.mkdir(parents=True)
         records = {}
         for file, text in files.items():
-            data = text.encode()
+            data = text if isinstance(text, bytes) else text.encode()
             (folder / file).write_bytes(data)
             digest = hashlib.sha256(data).hexdigest()
             records[file] = {"sha256": digest, "bytes": len(data), "place": "https://x.org"}

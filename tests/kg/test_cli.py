@@ -32,19 +32,19 @@ def test_show_finds_a_concept_by_id_identifier_and_name(balign, database):
     assert balign("kg", "show", "Headache", "--database", database).stdout.count("cephalgia") == 1
 
 
-def test_show_and_query_say_what_is_wrong(balign, database, tmp_path):
+def test_show_and_sql_say_what_is_wrong(balign, database, tmp_path):
     run = balign("kg", "show", "no such thing", "--database", database)
     assert run.returncode == 1
     assert "no concept 'no such thing'" in run.stderr
-    run = balign("kg", "query", "DROP TABLE atom", "--database", database)
+    run = balign("kg", "sql", "DROP TABLE atom", "--database", database)
     assert run.returncode == 1
     assert "read-only" in run.stderr
-    run = balign("kg", "query", "FROM atom", "--database", tmp_path / "none.duckdb")
+    run = balign("kg", "sql", "FROM atom", "--database", tmp_path / "none.duckdb")
     assert run.returncode == 1
     assert "not a knowledge graph" in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_query_prints_rows(balign, database):
-    run = balign("kg", "query", "FROM relation", "--database", database)
+def test_sql_prints_rows(balign, database):
+    run = balign("kg", "sql", "FROM relation", "--database", database)
     assert "has phenotype" in run.stdout

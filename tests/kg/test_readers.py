@@ -13,8 +13,10 @@ from balign.kg.hpoa import read_hpoa
 from balign.kg.indra_json import read_indra_json
 from balign.kg.mesh_table import read_mesh_table, tree_parent
 from balign.kg.obo import parse_quoted, parse_synonym, read_obo, unescape
-from balign.kg.ontology import Ontology, identifier
+from balign.kg.ontology import Ontology, identifier, relation_name
+from balign.kg.readers import read_source, read_sources, retire
 from balign.kg.sssom import read_sssom
+from balign.sources.manifest import open_source
 
 
 def _read(function, tmp_path: Path, text: str) -> Ontology:
@@ -285,3 +287,71 @@ def test_branches_split_where_one_holds_most():
         ("X:head", "head"),
         ("X:small", "small"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("relation", "name"),
+    [
+        ("RO:0002200", "has_phenotype"),
+        ("BFO_0000050", "part_of"),
+        ("http://purl.obolibrary.org/obo/RO_0000087", "has_role"),
+        ("http://www.ebi.ac.uk/efo/is_executed_in", "is_executed_in"),
+        ("part_of", "part_of"),
+        ("EFO:0006351", "EFO:0006351"),
+    ],
+)
+def test_relations_given_by_number(relation, name):
+    assert relation_name(relation) == name
+
+
+def _release(source: str, names: dict[str, str], **rows) -> Ontology:
+    ontology = Ontology(source, **rows)
+    for code, name in names.items():
+        ontology.add_name(code, name, "name")
+    return ontology
+
+
+def test_an_older_release_loses_what_the_newer_one_retired():
+    new = _release(
+        "new",
+        {"X:1": "one"},
+        retired={"X:2", "X:3", "X:4", "X:5", "X:6"},
+        aliases={"X:2": "X:3", "X:3": "X:1", "X:5": "X:6", "X:6": "X:5", "X:9": "X:1"},
+    )
+    names = {"X:1": "One", "X:2": "two", "X:4": "four", "X:5": "five", "X:9": "nine"}
+    old = _release(
+        "old",
+        names,
+        edges=[("X:2", "is_a", "X:9"), ("X:4", "is_a", "X:1"), ("X:1", "is_a", "X:5")],
+        xrefs=[("X:2", "UMLS:C0000001"), ("X:4", "UMLS:C0000002")],
+        definitions=[("X:4", "gone")],
+    )
+    retire([new, old])
+    # X:9 is a former id of X:1, but no obsolete term: it stays what it is.
+    assert [row[:2] for row in old.names] == [("X:1", "One"), ("X:1", "two"), ("X:9", "nine")]
+    assert old.edges == [("X:1", "is_a", "X:9")]
+    assert old.xrefs == [("X:1", "UMLS:C0000001")]
+    assert old.definitions == []
+    assert old.dropped == {
+        "names of terms that a newer release retired": 2,
+        "edges of terms that a newer release retired": 2,
+        "xrefs of terms that a newer release retired": 1,
+        "definitions of terms that a newer release retired": 1,
+    }
+
+
+def test_precedence_decides_which_release_retires():
+    old = _release("old", {"X:1": "one"})
+    retire([old, _release("new", {"X:2": "two"}, retired={"X:1"})])
+    assert old.names == [("X:1", "one", "name")]
+
+
+def test_a_source_is_read_by_its_format(manifests, write_source):
+    found = read_sources([open_source(manifest) for manifest in manifests])
+    assert [ontology.source for ontology in found] == ["hpo", "mondo", "mesh", "mondo-umls"]
+    strange = open_source(write_source("strange", "huggingface", {"x": "y"}))
+    with pytest.raises(DataError, match="format 'huggingface' is no ontology's"):
+        read_source(strange)
+    two = open_source(write_source("two", "obo", {"a.obo": "", "b.obo": ""}))
+    with pytest.raises(DataError, match=r"2 files \*.obo or \*.obo.gz instead of one"):
+        read_source(two)

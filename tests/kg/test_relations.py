@@ -39,6 +39,8 @@ def test_pairs_of_a_metathesaurus_and_symmetric_relations():
 
 
 def test_labels():
-    assert label("is_a") == "is a"
-    assert label("CHD") == "child of"
-    assert label("http://www.ebi.ac.uk/efo/is_executed_in") == "is executed in"
+    assert label("is_a", {}) == "is a"
+    assert label("CHD", {"CHD": "has child relationship"}) == "child of"
+    assert label("http://www.ebi.ac.uk/efo/is_executed_in", {}) == "is executed in"
+    assert label("has_finding_site", {"has_finding_site": "Has finding site"}) == "has finding site"
+    assert label("DNA_of", {"DNA_of": "DNA of"}) == "DNA of"

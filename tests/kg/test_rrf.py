@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from balign.errors import DataError
-from balign.kg.rrf_files import COLUMNS, check_file
+from balign.kg.release import COLUMNS
 from balign.kg.settings import HeldOutSettings, KgSettings, RrfSettings
 
 
 def settings_for(folder, **rrf) -> KgSettings:
     return KgSettings(
         sources=(),
-        rrf=RrfSettings(folder=str(folder), **rrf),
+        rrf=RrfSettings(path=str(folder), **rrf),
         held_out=HeldOutSettings(count=0),
     )
 
@@ -36,8 +36,8 @@ def test_text_is_kept_as_it_is(rrf_files, rrf_graph):
         ("C0018681", "Kephalgia"),
         ("C0018681", "Sjögren pain"),
         ("C0030193", "Pain"),
-        ("C0030193", "NA"),
         ("C0030193", "Head pain entry"),
+        ("C0030193", "NA"),
     ]
     assert rows(graph, "SELECT concept, preferred_name, source FROM concept") == [
         ("C0000003", "None", "OTHER"),
@@ -76,6 +76,7 @@ def test_filters_and_counts(rrf_files, rrf_graph, tmp_path):
         "rows of excluded relations": 1,
         "self loops": 1,
         "rows of a concept without a kept name": 7,
+        "rows folded into an edge with another row": 1,
     }
 
 
@@ -101,7 +102,7 @@ def test_types_definitions_and_identifiers(rrf_files, rrf_graph):
 
 
 def test_ontologies_join_the_metathesaurus(rrf_files, write_rrf, manifests, settings, built):
-    rrf = RrfSettings(folder=str(write_rrf(rrf_files)))
+    rrf = RrfSettings(path=str(write_rrf(rrf_files)))
     graph = built(manifests, settings.model_copy(update={"rrf": rrf}))
     code = "SELECT concept FROM atom WHERE code = 'HP:0002315' AND source = 'hpo' LIMIT 1"
     assert rows(graph, code) == [("C0018681",)]
@@ -126,7 +127,11 @@ def test_the_ranks_of_sources_decide_where_the_preferred_form_is_filtered_out(rr
         ("MRCONSO", "x|" * 19 + "\n", r"19 columns instead of 18"),
         ("MRREL", "x|" * 15 + "\0|\n", r"a NUL byte"),
         ("MRDEF", "x|" * 7 + "|" + "|\n", r"9 columns instead of 8"),
-        ("MRSTY", "x|" * 5 + "no bar at the end\n", r"5 columns instead of 6"),
+        (
+            "MRSTY",
+            "x|" * 5 + "no bar at the end\n",
+            r"6 columns instead of 6, each closed by .\|., the last not closed",
+        ),
     ],
 )
 def test_broken_lines_are_named(rrf_files, rrf_graph, name, line, message):
@@ -161,18 +166,74 @@ def test_missing_files_and_wrong_sizes(rrf_files, write_rrf, built):
     (folder / "MRFILES.RRF").write_text(listing.format(size))
     built([], settings_for(folder))
     (folder / "MRFILES.RRF").write_text(listing.format(size + 1))
-    with pytest.raises(DataError, match=rf"{size} bytes instead of the {size + 1}"):
+    with pytest.raises(
+        DataError, match=rf"2 lines and {size} bytes instead of the 2 and {size + 1}"
+    ):
         built([], settings_for(folder))
     (folder / "MRREL.RRF").unlink()
     with pytest.raises(DataError, match=r"no MRREL\.RRF"):
         built([], settings_for(folder))
 
 
-def test_a_character_across_two_blocks_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("balign.kg.rrf_files._BLOCK", 3)
-    path = tmp_path / "x"
-    path.write_text("aé|b|\néé|é|", encoding="utf-8")
-    assert check_file(path, 2) == 2
-    path.write_bytes("aé|b|\néé|é".encode() + b"\xc3")
-    with pytest.raises(DataError, match="not UTF-8"):
-        check_file(path, 2)
+def test_relations_read_as_mrdoc_expands_them(rrf_files, rrf_graph):
+    rrf_files["MRDOC"] += (
+        "RELA|treats|expanded_form|Treats|\nRELA|isa|expanded_form|Is a|\n"
+        "REL|CHD|expanded_form|has child relationship in a Metathesaurus source vocabulary|\n"
+    )
+    graph = rrf_graph(rrf_files)
+    assert rows(graph, "SELECT relation, label, edges FROM relation") == [
+        ("CHD", "child of", 1),
+        ("RO", "related to", 1),
+        ("is_a", "is a", 1),
+        ("treats", "treats", 1),
+    ]
+
+
+def test_an_edge_of_two_sources_goes_to_the_less_restricted(rrf_files, rrf_graph):
+    restricted = rrf_files["MRREL"].replace("|MSH|", "|OTHER|")
+    rrf_files["MRREL"] = restricted + rrf_files["MRREL"]
+    assert rows(rrf_graph(rrf_files), "SELECT DISTINCT source FROM edge") == [("MSH",)]
+    rrf_files["MRREL"] = restricted
+    assert rows(rrf_graph(rrf_files), "SELECT DISTINCT source FROM edge") == [("OTHER",)]
+
+
+def test_a_name_of_two_sources_has_the_lower_level(rrf_files, rrf_graph):
+    name = rrf_files["MRCONSO"].splitlines()[1]
+    twin = name.replace("|A2|", "|A99|").replace("|MSH|", "|OTHER|")
+    rrf_files["MRCONSO"] += twin + "\n"
+    found = rows(
+        rrf_graph(rrf_files), "SELECT source, restriction FROM atom WHERE name = 'Headache'"
+    )
+    assert found == [("MSH", 0)]
+
+
+@pytest.mark.parametrize(
+    ("rrf", "concepts"),
+    [
+        ({"semantic_types": ("Sign or Symptom",)}, ["C0018681"]),
+        ({"semantic_types": ("T184",)}, ["C0018681"]),
+        ({"semantic_groups": ("DISO",)}, ["C0018681"]),
+        ({"semantic_groups": ("CHEM",), "semantic_types": ("T033", "T184")}, ["C0018681"]),
+        ({"term_types": ("PT",), "sources": ("HPO",)}, ["C0018681"]),
+    ],
+)
+def test_filters_by_semantic_type_group_and_term_type(rrf_files, rrf_graph, rrf, concepts):
+    graph = rrf_graph(rrf_files, **rrf)
+    assert [name for (name,) in rows(graph, "SELECT concept FROM concept")] == concepts
+
+
+def test_degrees_and_hubs_are_counted(rrf_files, rrf_graph, tmp_path):
+    import json
+
+    rrf_graph(rrf_files)
+    degrees = json.loads((tmp_path / "out" / "counts.json").read_text())["degrees"]
+    assert degrees["mean"] == round(2 * 4 / 3, 3)
+    assert degrees["largest"] == 3
+    assert degrees["hubs"][0] == {"concept": "C0000003", "name": "None", "degree": 3}
+    assert degrees["concepts without an edge"] == 0
+
+
+def test_concept_identifiers_of_another_form_are_an_error(rrf_files, rrf_graph):
+    rrf_files["MRCONSO"] = rrf_files["MRCONSO"].replace("C0000003", "X0000003")
+    with pytest.raises(DataError, match=r"X0000003.*neither"):
+        rrf_graph(rrf_files)

@@ -1,19 +1,24 @@
 import json
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
 from balign.errors import ConfigError, DataError
+from balign.linking.backends import linking_index, open_linker
 from balign.linking.dictionary import Dictionary
-from balign.linking.index import linking_index
-from balign.linking.link import find_mentions
-from balign.linking.settings import LinkingSettings
+from balign.linking.settings import DictionarySettings, LinkingSettings
+
+
+def with_stop_words(path) -> LinkingSettings:
+    return LinkingSettings(dictionary=DictionarySettings(stop_words=str(path)))
 
 
 def concepts_in(index: Path, text: str) -> list[tuple[str, float]]:
-    sentences = pl.DataFrame({"pmid": [1], "sentence": [0], "start": [0], "text": [text]})
-    found = find_mentions(Dictionary.open(index), sentences)
+    documents = pl.DataFrame({"pmid": [1], "text": [text]})
+    sentences = pl.DataFrame({"pmid": [1], "sentence": [0], "start": [0], "end": [len(text)]})
+    found = open_linker("dictionary", index, LinkingSettings()).link(documents, sentences)
     return [(c, round(s, 3)) for c, s in found.select("concept", "score").iter_rows()]
 
 
@@ -90,9 +95,7 @@ def test_a_graph_without_names(make_index):
 
 def test_a_missing_file_of_stop_words(make_database, tmp_path):
     with pytest.raises(ConfigError, match="stop words") as caught:
-        linking_index(
-            make_database([]), LinkingSettings(stop_words="nowhere.txt"), tmp_path / "index"
-        )
+        linking_index(make_database([]), with_stop_words("nowhere.txt"), tmp_path / "index")
     assert caught.value.where == "nowhere.txt"
     assert not (tmp_path / "index").exists()
 
@@ -102,9 +105,7 @@ def test_a_database_that_is_none(tmp_path):
     (tmp_path / "kg.duckdb").write_text("not a database")
     with pytest.raises(DataError, match="cannot be read"):
         linking_index(
-            tmp_path / "kg.duckdb",
-            LinkingSettings(stop_words=str(tmp_path / "stop.txt")),
-            tmp_path / "index",
+            tmp_path / "kg.duckdb", with_stop_words(tmp_path / "stop.txt"), tmp_path / "index"
         )
 
 
@@ -124,4 +125,46 @@ def test_the_shipped_stop_words_are_in_order():
     words = [line for line in lines if not line.isupper()]
     assert lines == sorted(set(capitals)) + sorted(set(words))
     assert all(word == word.lower() == word.strip() for word in words)
-    assert {"all", "was", "lead", "can"} <= set(words)
+    assert {"all", "was", "group", "can"} <= set(words)
+    assert {"AND", "THE"} <= set(capitals)
+    assert not {"asthma", "tumor", "hypotension"} & set(words)
+
+
+def test_ambiguity_by_type_first_then_preference_and_each_can_go(make_database, tmp_path):
+    database = make_database(
+        [
+            ("C1", "cold", True, 0, False),
+            ("C2", "cold", False, 3, False),
+            ("C3", "cold", False, 1, False),
+        ]
+    )
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("INSERT INTO semantic_type VALUES ('C2', 'MESH_TREE:C01.5')").fetchall()
+    stop = tmp_path / "stop.txt"
+    stop.touch()
+    for number, (ambiguity, winner) in enumerate(
+        [
+            (("type_prior", "preferred", "rank"), "C2"),
+            (("preferred", "rank"), "C1"),
+            (("type_prior",), "C2"),
+            (("rank",), "C1"),
+            ((), "C1"),
+        ]
+    ):
+        values = DictionarySettings(stop_words=str(stop), ambiguity=ambiguity)
+        index = tmp_path / str(number)
+        linking_index(database, LinkingSettings(dictionary=values), index)
+        assert concepts_in(index, "a cold") == [(winner, 0.333)]
+
+
+def test_a_spelling_of_the_graph_goes_before_a_made_one(make_index):
+    index = make_index(
+        [("C1", "Fever, Yellow", True, 0, False), ("C2", "yellow fever", False, 9, False)]
+    )
+    assert concepts_in(index, "yellow fever") == [("C2", 0.5)]
+
+
+def test_duplicate_names_of_one_concept_are_no_ambiguity(make_index):
+    names = ["T cell", "T-cell", "t cells", "Cell, T"]
+    index = make_index([("C1", name, i == 0, i, False) for i, name in enumerate(names)])
+    assert concepts_in(index, "T cells") == [("C1", 1.0)]

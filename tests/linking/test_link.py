@@ -10,7 +10,9 @@ import pytest
 
 import balign.linking.link as link_module
 from balign.errors import DataError
-from balign.linking.link import SCHEMA, linking_link
+from balign.linking.link import linking_link
+from balign.linking.mentions import SCHEMA
+from balign.linking.settings import LinkingSettings
 
 ATOMS = [
     ("C1", "heart failure", True, 0, False),
@@ -30,7 +32,7 @@ def linked(make_index, make_corpus, tmp_path):
     def run(citations=CITATIONS, name="mentions"):
         abstracts, sentences = make_corpus(citations)
         output, counts = tmp_path / f"{name}.parquet", tmp_path / f"{name}.counts.json"
-        linking_link(make_index(ATOMS), abstracts, sentences, output, counts)
+        linking_link(make_index(ATOMS), abstracts, sentences, LinkingSettings(), output, counts)
         return pl.read_parquet(output), json.loads(counts.read_text()), output
 
     return run
@@ -52,15 +54,17 @@ def test_mentions_by_contract(linked):
     texts = {pmid: " ".join(sentences) for pmid, sentences in CITATIONS.items()}
     for pmid, start, end, surface in mentions.select("pmid", "start", "end", "surface").iter_rows():
         assert texts[pmid][start:end] == surface
-    assert {key: counts[key] for key in counts if key != "most_frequent"} == {
+    assert counts == {
         "linker": "dictionary",
+        "documents": 3,
+        "documents_with_mention": 2,
         "sentences": 6,
         "sentences_with_mention": 3,
         "mentions": 5,
-        "ambiguous": 1,
         "concepts": 3,
+        "nil": 0,
+        "dropped": {},
     }
-    assert counts["most_frequent"][0] == {"concept": "C2", "surface": "failure", "mentions": 2}
 
 
 def test_a_file_without_sentences(linked):
@@ -82,10 +86,10 @@ def test_a_sentence_beyond_its_text(linked, make_corpus, make_index, tmp_path):
     out = (tmp_path / "m.parquet", tmp_path / "m.json")
     table.with_columns(end=pl.lit(9, pl.Int32)).write_parquet(sentences)
     with pytest.raises(DataError, match="PMID 1 ends beyond its text"):
-        linking_link(index, abstracts, sentences, *out)
+        linking_link(index, abstracts, sentences, LinkingSettings(), *out)
     table.with_columns(pmid=pl.lit(2, pl.Int64)).write_parquet(sentences)
     with pytest.raises(DataError, match="PMID 2 has no citation"):
-        linking_link(index, abstracts, sentences, *out)
+        linking_link(index, abstracts, sentences, LinkingSettings(), *out)
     assert not any(path.exists() for path in out)
 
 
@@ -94,9 +98,8 @@ def test_a_file_that_is_no_parquet(make_corpus, make_index, tmp_path, content):
     abstracts, sentences = make_corpus({1: ["short"]})
     sentences.write_bytes(content)
     with pytest.raises(DataError, match="Parquet") as caught:
-        linking_link(
-            make_index(ATOMS), abstracts, sentences, tmp_path / "m.parquet", tmp_path / "m.json"
-        )
+        out = (tmp_path / "m.parquet", tmp_path / "m.json")
+        linking_link(make_index(ATOMS), abstracts, sentences, LinkingSettings(), *out)
     assert caught.value.where == str(sentences)
 
 
@@ -107,7 +110,8 @@ def test_same_bytes_by_command_line_whatever_the_hash_seed_and_threads(
     database = make_database(ATOMS)
     abstracts, sentences = make_corpus(CITATIONS)
     config = tmp_path / "config.yaml"
-    config.write_text(f"linking: {{stop_words: {root / 'resources' / 'stop_words.txt'}}}\n")
+    stop_words = root / "resources" / "stop_words.txt"
+    config.write_text(f"linking: {{dictionary: {{stop_words: {stop_words}}}}}\n")
     digests = set()
     for seed, threads in (("1", "1"), ("2", "2")):
         out = tmp_path / seed
@@ -120,7 +124,7 @@ def test_same_bytes_by_command_line_whatever_the_hash_seed_and_threads(
         for arguments in (
             ["index", "--database", database, "--output", out / "index", "--config", config],
             ["link", "--index", out / "index", "--abstracts", abstracts, "--sentences", sentences,
-             "--output", out / "m.parquet", "--counts", out / "m.json"],
+             "--output", out / "m.parquet", "--counts", out / "m.json", "--config", config],
         ):  # fmt: skip
             command = [sys.executable, "-m", "balign", "linking", *map(str, arguments)]
             subprocess.run(command, check=True, env=environment, capture_output=True)

@@ -88,6 +88,34 @@ def _write_kg(folder: Path) -> None:
     _json(folder / "counts.json", {"rows": {"concept": 4, "atom": 6}, "dropped": dropped})
 
 
+def _linking_counts(mentions: int) -> dict[str, object]:
+    frequent = {
+        "concept": "C1",
+        "mentions": 2,
+        "sentences": 2,
+        "surfaces": {"asthma": 2, HOSTILE: 1},
+        "example": {"pmid": 7, "text": f"[Asthma] and {HOSTILE}"},
+    }
+    return {
+        "linker": "dictionary",
+        "mentions": mentions,
+        "concepts": min(mentions, 3),
+        "documents": 1,
+        "documents_with_mention": min(mentions, 1),
+        "sentences": 3,
+        "sentences_with_mention": min(mentions, 3),
+        "ambiguous": min(mentions, 1),
+        "nil": 2,
+        "dropped": {"overlaps a longer mention": 4},
+        "by_semantic_group": {"Disorders": {"mentions": mentions, "concepts": 3}}
+        if mentions
+        else {},
+        "by_source": {"hpo": {"mentions": mentions, "concepts": 3}} if mentions else {},
+        "sentences_of_a_concept": {"50": 1, "90": 2, "99": 2, "100": 2} if mentions else {},
+        "most_frequent": [frequent] if mentions else [],
+    }
+
+
 def _write_corpus(corpus: Path, linking: Path, *, mentions: bool) -> None:
     for folder in (corpus / "abstracts", corpus / "sentences", linking / "mentions"):
         folder.mkdir(parents=True)
@@ -115,7 +143,7 @@ def _write_corpus(corpus: Path, linking: Path, *, mentions: bool) -> None:
     ).with_columns(score=pl.lit(0.875, pl.Float32), linker=pl.lit("dictionary"))
     found = found if mentions else found.clear()
     found.write_parquet(linking / "mentions/one.parquet")
-    _json(linking / "mentions/one.counts.json", {"mentions": len(found), "rate": 0.5})
+    _json(linking / "counts.json", _linking_counts(len(found) if mentions else 0))
     _json(corpus / "counts.json", {"read": 33278, "dropped": {"language": 2643}})
 
 

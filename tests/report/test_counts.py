@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balign.report.counts import add_counts, count_tables
+from balign.report.counts import count_tables
 
 KEYS = st.text(min_size=1, max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
@@ -78,12 +78,3 @@ def test_any_counts_make_regular_tables(counts) -> None:
     for table in count_tables(counts, ""):
         assert {len(row) for row in table.rows} <= {len(table.head)}
         assert all(isinstance(cell, str) for row in table.rows for cell in row)
-
-
-def test_adding_takes_integers_only() -> None:
-    parts = [
-        {"mentions": 2, "rate": 0.5, "linker": "a", "concepts": 9, "dropped": {"stop": 1}},
-        {"mentions": 3, "rate": 0.7, "dropped": {"stop": 2, "short": 4}, "ok": True},
-    ]
-    assert add_counts(parts) == {"mentions": 5, "dropped": {"stop": 3, "short": 4}}
-    assert add_counts([]) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -23,12 +24,13 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 class Web:
     """A server that gives each request the next of the answers it was told.
 
-    ``requests`` holds the headers of what was asked.
+    ``requests`` holds the headers of what was asked, ``paths`` the paths.
     """
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.requests: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.sent_half = threading.Event()
         self.released = threading.Event()
         web = self
@@ -36,8 +38,10 @@ class Web:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 web.requests.append(dict(self.headers))
+                web.paths.append(self.path)
                 answer = web.answers.pop(0) if web.answers else _status(404, {})
-                answer(self)
+                with contextlib.suppress(ConnectionError):  # the client may hang up first
+                    answer(self)
 
             def log_message(self, *_: object) -> None:
                 pass

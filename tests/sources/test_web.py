@@ -8,7 +8,7 @@ import pytest
 
 from balign.sources.places import PlaceError
 from balign.sources.settings import SourcesSettings
-from balign.sources.web import download, looks_like_html
+from balign.sources.web import download, fetch_text, looks_like_html
 
 BODY = bytes(range(256)) * 8000  # two blocks of the reader
 HALF = len(BODY) // 2
@@ -170,7 +170,7 @@ def test_html_instead_of_data(web, get):
 
 def test_wrong_length_is_seen_before_the_download(web, get):
     web.serve(BODY + b"more")
-    with pytest.raises(PlaceError, match=r"announces 2,048,004 bytes, the registry 2,048,000"):
+    with pytest.raises(PlaceError, match=r"announces 2,048,004 bytes, expected 2,048,000"):
         get()
 
 
@@ -196,6 +196,33 @@ def test_silent_server(web, get):
     web.hang(BODY, HALF)
     web.serve(BODY)
     assert get(timeout_seconds=0.3) == BODY
+
+
+def test_what_an_earlier_call_left_is_resumed(web, get):
+    web.drop(BODY, HALF, ETag='"one"')
+    with pytest.raises(PlaceError, match="connection broke"):
+        get(retries=0)
+    web.serve(BODY, ETag='"one"')
+    assert get() == BODY
+    assert (web.requests[1]["Range"], web.requests[1]["If-Range"]) == (f"bytes={HALF}-", '"one"')
+
+
+def test_size_and_digest_may_be_unknown(web, tmp_path, settings):
+    web.drop(BODY, HALF, ETag='"one"')
+    web.serve(BODY, ETag='"one"')
+    download(web.url(), tmp_path / "x", None, None, settings)
+    assert (tmp_path / "x").read_bytes() == BODY
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_text_and_page(web, settings):
+    page = b"<html><body>caf\xc3\xa9</body></html>"
+    web.status(503)
+    web.serve_whole(page)
+    assert fetch_text(web.url(), settings, html=True) == page.decode()
+    web.serve_whole(page)
+    with pytest.raises(PlaceError, match="an HTML page came"):
+        fetch_text(web.url(), settings)
 
 
 def test_nobody_listens_and_no_secret_is_told(tmp_path):

@@ -37,6 +37,8 @@ def test_shipped_configurations_dry_run(snakemake, name):
     done = snakemake("--cores", "2", "--dry-run", "--configfile", f"config/{name}.yaml")
     assert done.returncode == 0, done.stdout
     for rule in ("kg_build", "linking_link", "pretrain_train", "evaluate_task", "report_render"):
+        # All of PubMed: its files are known only after its listing.
+        rule = "corpus_list" if (name, rule) == ("umls", "linking_link") else rule
         assert rule in done.stdout
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from balign.digest import reached_modules
 from balign.evaluate.families import FAMILIES
+from balign.linking.backends import BACKENDS
 from balign.steps import STEPS
 
 STAGES = ["sources", "kg", "corpus", "linking", "graph", "pretrain", "evaluate", "report"]
@@ -24,8 +25,10 @@ PACKAGE_OF = {
 }
 # Modules with a stage's work that are no step of their own.
 BESIDE = {
-    "sources": ["balign.sources.fetch", "balign.sources.hub"],
-    "corpus": ["balign.corpus.download"],
+    "sources": ["balign.sources.fetch", "balign.sources.hub", "balign.sources.umls"],
+    "kg": ["balign.kg.export", "balign.kg.show", "balign.kg.coverage"],
+    "corpus": ["balign.corpus.download", "balign.corpus.listing"],
+    "linking": [backend.module for backend in BACKENDS.values()],
     "evaluate": [family.module for family in FAMILIES.values()],
 }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+import os
+import platform
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -17,20 +20,41 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``target``; on success it is renamed onto ``target``.
 
     Works for a file or a folder. On an exception the temporary is removed and ``target`` stays as
-    it was, so a reader sees the old result or the new one and never half of one.
+    it was, so a reader sees the old result or the new one and never half of one. What a process of
+    this machine left that was killed is removed by the next one that writes ``target``.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
+    _remove_abandoned(target)
+    owner = f"{platform.node()}.{os.getpid()}"
+    temporary = target.with_name(f".{target.name}.{owner}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         if target.is_dir() and not target.is_symlink():  # rename refuses a folder with files in it
             shutil.rmtree(target)
         temporary.replace(target)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove temporaries of ``target``, and files beside them, whose process is no more."""
+    prefix = f".{target.name}.{platform.node()}."
+    for path in target.parent.glob(glob.escape(prefix) + "*.tmp*"):
+        process = path.name.removeprefix(prefix).partition(".")[0]
+        if process.isdigit():
+            try:
+                os.kill(int(process), 0)
+            except ProcessLookupError:
+                _remove(path)
+            except PermissionError:
+                pass  # another user's, alive
 
 
 def canonical_json(value: Any) -> str:

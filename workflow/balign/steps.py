@@ -34,10 +34,18 @@ STEPS: Mapping[str, Step] = {
     "kg_build": Step("balign.kg.build", ("kg",)),
     "corpus_parse": Step("balign.corpus.parse"),
     "corpus_merge": Step("balign.corpus.merge"),
-    "corpus_split": Step("balign.corpus.split", ("corpus.languages", "corpus.min_characters")),
+    "corpus_abstracts": Step("balign.corpus.abstracts"),
+    "corpus_guard": Step("balign.corpus.guard"),
+    "corpus_select": Step("balign.corpus.select", ("corpus.select",)),
+    "corpus_split": Step("balign.corpus.split"),
     "corpus_count": Step("balign.corpus.count"),
-    "linking_index": Step("balign.linking.index", ("linking",)),
-    "linking_link": Step("balign.linking.link"),
+    "corpus_read": Step("balign.corpus.read"),
+    # rules/common.smk adds the settings and the code of the backends that are used.
+    "linking_index": Step("balign.linking.backends", ("linking.backend",)),
+    "linking_link": Step(
+        "balign.linking.link", ("linking.backend", "linking.max_mentions_per_sentence")
+    ),
+    "linking_count": Step("balign.linking.count"),
     "graph_build": Step("balign.graph.build", ("graph",)),
     "pretrain_tokenize": Step("balign.pretrain.tokenize", ("pretrain.data", "graph.max_names")),
     "pretrain_train": Step("balign.pretrain.train", ("pretrain.models[{model}]",)),

@@ -8,7 +8,7 @@ import typer
 
 from balign.options import ConfigOption
 
-app = typer.Typer(help="Parse PubMed files, merge their revisions, split abstracts to sentences.")
+app = typer.Typer(help="Download, parse and merge PubMed; select and split citations.")
 
 
 @app.command()
@@ -22,63 +22,125 @@ def parse(
     corpus_parse(source, output)
 
 
-@app.command()
-def merge(
-    parsed: list[Path] = typer.Argument(..., help="Parsed files, in any order."),
-    output: Path = typer.Option(..., help="Parquet file to write."),
+@app.command("list")
+def list_(
+    output: Path = typer.Option(..., help="JSON file to write."), config: list[Path] = ConfigOption
 ) -> None:
-    """Find the living row of each PMID over all files, revisions and deletions applied."""
-    from balign.corpus.merge import corpus_merge
-
-    corpus_merge(parsed, output)
-
-
-@app.command()
-def split(
-    parsed: Path = typer.Option(..., help="Parsed file."),
-    live: Path = typer.Option(..., help="Output of `balign corpus merge`."),
-    abstracts: Path = typer.Option(..., help="Parquet file of citations to write."),
-    sentences: Path = typer.Option(..., help="Parquet file of sentences to write."),
-    counts: Path = typer.Option(..., help="JSON file of counts to write."),
-    config: list[Path] = ConfigOption,
-) -> None:
-    """Write a file's live citations and the sentences of their abstracts."""
+    """Fetch the publisher's listing, which settles what `all` files and a sample of them are."""
     from balign.config import load_config
-    from balign.corpus.split import corpus_split
+    from balign.corpus.listing import corpus_list
+    from balign.corpus.settings import PubmedSettings
 
-    settings = load_config(config).corpus
-    corpus_split(
-        parsed,
-        live,
-        settings.languages,
-        settings.min_characters,
-        abstracts,
-        sentences,
-        counts,
-    )
-
-
-@app.command()
-def count(
-    counts: list[Path] = typer.Argument(..., help="Counts of each file."),
-    output: Path = typer.Option(..., help="JSON file to write."),
-) -> None:
-    """Add up the counts of all files."""
-    from balign.corpus.count import corpus_count
-
-    corpus_count(counts, output)
+    settings = load_config(config)
+    corpus_list(settings.corpus.pubmed or PubmedSettings(), settings.sources, output)
 
 
 @app.command()
 def download(
-    url: str = typer.Option(
-        ..., help="Address of a PubMed file; its md5 is at the same with .md5."
-    ),
+    file: str = typer.Argument(..., help="Such as baseline/pubmed26n0001.xml.gz."),
     output: Path = typer.Option(..., help="File to write."),
     config: list[Path] = ConfigOption,
 ) -> None:
-    """Download one file of PubMed's baseline, held to the publisher's md5."""
+    """Download one file of PubMed, held to the publisher's md5; goes on where it was stopped."""
     from balign.config import load_config
     from balign.corpus.download import corpus_download
+    from balign.corpus.settings import PubmedSettings
 
-    corpus_download(url, output, load_config(config).sources)
+    settings = load_config(config)
+    url = (settings.corpus.pubmed or PubmedSettings()).url.rstrip("/")
+    corpus_download(f"{url}/{file}", output, settings.sources)
+
+
+@app.command()
+def merge(
+    parsed: list[Path] = typer.Argument(..., help="Parsed files, in any order."),
+    live: Path = typer.Option(..., help="Parquet file of live citations to write."),
+    fates: Path = typer.Option(..., help="Parquet file of all rows' fates to write."),
+) -> None:
+    """Find the living row of each PMID over all files, revisions and deletions applied."""
+    from balign.corpus.merge import corpus_merge
+
+    corpus_merge(parsed, live, fates)
+
+
+@app.command()
+def abstracts(
+    parsed: Path = typer.Option(..., help="Parsed file."),
+    fates: Path = typer.Option(..., help="Fates, from `balign corpus merge`."),
+    output: Path = typer.Option(..., help="Parquet file of citations to write."),
+) -> None:
+    """Write a file's live citations with their text."""
+    from balign.corpus.abstracts import corpus_abstracts
+
+    corpus_abstracts(parsed, fates, output)
+
+
+@app.command()
+def guard(
+    task: str = typer.Argument(..., help="Name of the task."),
+    output: Path = typer.Option(..., help="JSON file to write."),
+    manifest: Path = typer.Option(None, help="MANIFEST.json of the task's source."),
+    abstracts: list[Path] = typer.Option([], help="Instead: citations that the task draws from."),
+    seed: int = typer.Option(13, help="Seed of the task's draw."),
+    count: int = typer.Option(0, help="Citations that the task draws for its test set."),
+) -> None:
+    """Write the PMIDs of a task's test set, for the leakage guard."""
+    from balign.corpus.guard import corpus_guard
+
+    if (manifest is None) == (not abstracts):
+        raise typer.BadParameter("give --manifest, or --abstracts")
+    corpus_guard(task, manifest, abstracts, seed, count, output)
+
+
+@app.command()
+def select(
+    abstracts: list[Path] = typer.Argument(..., help="Files of `balign corpus abstracts`."),
+    guard: list[Path] = typer.Option([], help="Files of `balign corpus guard`."),
+    output: Path = typer.Option(..., help="Parquet file to write."),
+    config: list[Path] = ConfigOption,
+) -> None:
+    """Choose the citations that are used as text: filters, leakage guard, duplicates."""
+    from balign.config import load_config
+    from balign.corpus.select import corpus_select
+
+    corpus_select(abstracts, guard, load_config(config).corpus.select, output)
+
+
+@app.command()
+def split(
+    abstracts: Path = typer.Option(..., help="File of `balign corpus abstracts`."),
+    selection: Path = typer.Option(..., help="Output of `balign corpus select`."),
+    output: Path = typer.Option(..., help="Parquet file of sentences to write."),
+) -> None:
+    """Write the sentences of a file's selected citations."""
+    from balign.corpus.split import corpus_split
+
+    corpus_split(abstracts, selection, output)
+
+
+@app.command()
+def count(
+    sentences: list[Path] = typer.Argument(..., help="Files of `balign corpus split`."),
+    fates: Path = typer.Option(..., help="Fates, from `balign corpus merge`."),
+    selection: Path = typer.Option(..., help="Output of `balign corpus select`."),
+    guard: list[Path] = typer.Option([], help="Files of `balign corpus guard`."),
+    output: Path = typer.Option(..., help="JSON file to write."),
+) -> None:
+    """Count what became of every citation, and check that none is lost."""
+    from balign.corpus.count import corpus_count
+
+    corpus_count(fates, selection, guard, sentences, output)
+
+
+@app.command()
+def read(
+    name: str = typer.Argument(..., help="Name of the corpus."),
+    source: Path = typer.Option(..., help="Graph, file, folder, or MANIFEST.json of a source."),
+    form: str = typer.Option(..., "--format", help="definitions, text, jsonl or pubtator."),
+    language: str = typer.Option("eng", help="MARC code of the documents' language."),
+    output: Path = typer.Option(..., help="Parquet file to write."),
+) -> None:
+    """Read a corpus other than PubMed into the form of a parsed PubMed file."""
+    from balign.corpus.read import corpus_read
+
+    corpus_read(name, form, source, language, output)

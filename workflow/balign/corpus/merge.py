@@ -8,33 +8,48 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from balign.corpus.spill import Spill, spill_beside
 from balign.errors import DataError
 from balign.files import atomic_path
+from balign.progress import track
 
 _log = logging.getLogger(__name__)
 
 LIVE_SCHEMA = pa.schema(
     [("pmid", pa.int64()), ("version", pa.int32()), ("file", pa.string()), ("row", pa.int64())]
 )
+FATES = ("live", "superseded", "deleted", "deletion")
+"""What became of a row: it lives; a later row or a higher version of its PMID lives; its PMID no
+longer lives; it is itself a deletion."""
+FATES_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("fate", pa.string())])
 
 _NUMBERED = re.compile(r"pubmed(\d\d)n(\d+)")
-_ROWS_A_FILE = 1 << 32
+_EVENT = np.dtype([("pmid", "i8"), ("version", "i4"), ("deleted", "?"), ("place", "i8")])
+_PMIDS_A_BUCKET = 1 << 18
+_BUCKETS = 1 << 12  # PMIDs have at most nine digits
+_EVERY_VERSION = -1
 
 
-def corpus_merge(parsed: Sequence[Path], output: Path) -> None:
-    """Write one row a live PMID, sorted by PMID.
+def corpus_merge(parsed: Sequence[Path], live: Path, fates: Path) -> None:
+    """Write one row a live PMID, and the fate of every row of every file.
 
     The files' order is :func:`file_order`. The names of the files merged are in the schema's
-    metadata under ``files``, as a JSON list, so that a reader can tell a file without a live
-    citation from one that was not merged.
+    metadata of both tables under ``files``, as a JSON list, so that a reader can tell a file
+    without a live citation from one that was not merged. Memory holds the events of 262,144 PMIDs
+    and one byte a row of all files.
 
     Args:
         parsed: files of :func:`balign.corpus.parse.corpus_parse`, in any order.
-        output: the table, :data:`LIVE_SCHEMA`.
+        live: the table of live rows, :data:`LIVE_SCHEMA`, sorted by PMID.
+        fates: the table of all rows, :data:`FATES_SCHEMA`, in the files' order; ``fate`` is one of
+            :data:`FATES`. One row group a file, so that a file's rows are found at once.
 
     Raises:
         DataError: if two files have one name.
@@ -44,29 +59,77 @@ def corpus_merge(parsed: Sequence[Path], output: Path) -> None:
     if twice:
         raise DataError(f"two files are called {twice[0]}", hint="give each its own name")
     paths = {path.stem: path for path in parsed}
-    events = pl.concat(
-        [
-            pl.scan_parquet(paths[name])
-            .select("pmid", "version", pl.col("kind") == "deletion")
-            .with_row_index("row")
-            .with_columns(place=pl.lit(rank, pl.Int64) * _ROWS_A_FILE + pl.col("row"))
-            .drop("row")
-            for rank, name in enumerate(files)
-        ]
-    ).rename({"kind": "deleted"})
-    live = live_rows(events.collect())
-    table = pa.table(
-        {
-            "pmid": live["pmid"].to_numpy(),
-            "version": live["version"].to_numpy(),
-            "file": pa.array(files, pa.string()).take((live["place"] // _ROWS_A_FILE).to_arrow()),
-            "row": (live["place"] % _ROWS_A_FILE).to_numpy(),
-        },
-        schema=LIVE_SCHEMA.with_metadata({"files": json.dumps(files)}),
+    metadata = {"files": json.dumps(files)}
+    with spill_beside(live, _EVENT) as spill:
+        starts = _read_events([paths[name] for name in files], spill)
+        fate = np.zeros(starts[-1], dtype=np.uint8)
+        names = pa.array(files, pa.string())
+        count = 0
+        schema = LIVE_SCHEMA.with_metadata(metadata)
+        with (
+            atomic_path(live) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ):
+            for events in spill.buckets():
+                rows = _settle(events, fate)
+                rank = np.searchsorted(starts, rows["place"], side="right") - 1
+                columns = [
+                    *(rows["pmid"].to_numpy(), rows["version"].to_numpy()),
+                    *(names.take(pa.array(rank)), rows["place"].to_numpy() - starts[rank]),
+                ]
+                writer.write_table(pa.table(columns, schema=schema))
+                count += len(rows)
+    _write_fates(files, starts, fate, fates, FATES_SCHEMA.with_metadata(metadata))
+    _log.info("%s live citations in %s files", f"{count:,}", f"{len(files):,}")
+
+
+def _read_events(paths: Sequence[Path], spill: Spill) -> npt.NDArray[np.int64]:
+    """Spill all files' rows by ranges of PMIDs; return each file's first place, and the end."""
+    starts = [0]
+    for path in track(paths, "files merged"):
+        table = pq.read_table(path, columns=["kind", "pmid", "version"])
+        pmid = table["pmid"].to_numpy()
+        columns = {
+            "pmid": pmid,
+            "version": pc.fill_null(table["version"], _EVERY_VERSION).to_numpy(),
+            "deleted": pc.equal(table["kind"], "deletion").to_numpy(),
+            "place": np.arange(starts[-1], starts[-1] + len(table)),
+        }
+        # Negative numbers, which are documents that PubMed does not have, share one bucket.
+        spill.add(np.clip(pmid // _PMIDS_A_BUCKET, -1, _BUCKETS), columns)
+        starts.append(starts[-1] + len(table))
+    return np.array(starts, dtype=np.int64)
+
+
+def _settle(events: npt.NDArray[np.void], fate: npt.NDArray[np.uint8]) -> pl.DataFrame:
+    """Return the live rows among all events of some PMIDs, and note each event's fate."""
+    frame = pl.DataFrame({name: events[name] for name in _EVENT.names or ()}).with_columns(
+        pl.col("version").replace(_EVERY_VERSION, None)
     )
-    with atomic_path(output) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-    _log.info("%s live citations in %s files", f"{len(live):,}", f"{len(files):,}")
+    rows = live_rows(frame)
+    lives = np.isin(events["pmid"], rows["pmid"].to_numpy())
+    fate[events["place"]] = np.where(events["deleted"], 3, np.where(lives, 1, 2))
+    fate[rows["place"].to_numpy()] = 0
+    return rows
+
+
+def _write_fates(
+    files: Sequence[str],
+    starts: npt.NDArray[np.int64],
+    fate: npt.NDArray[np.uint8],
+    output: Path,
+    schema: pa.Schema,
+) -> None:
+    words = pa.array(FATES, pa.string())
+    with (
+        atomic_path(output) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for name, start, end in zip(files, starts[:-1], starts[1:], strict=True):
+            size = int(end - start)
+            columns = [pa.repeat(name, size), pa.array(range(size), pa.int64())]
+            columns.append(words.take(pa.array(fate[start:end])))
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def live_rows(events: pl.DataFrame) -> pl.DataFrame:

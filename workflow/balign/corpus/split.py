@@ -1,21 +1,19 @@
-"""The live citations of a file: their text, and its sentences."""
+"""Rule ``corpus_split``: the sentences of a file's selected citations."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from balign.corpus.sentences import Sections, Span, citation_spans, citation_text
+from balign.corpus.sentences import Sections, Span, citation_spans
 from balign.errors import DataError
-from balign.files import atomic_path, write_json
+from balign.files import atomic_path
 from balign.progress import track
 
 _log = logging.getLogger(__name__)
@@ -30,94 +28,58 @@ SENTENCES_SCHEMA = pa.schema(
     ]
 )
 
-DROP_REASONS = ("no_abstract", "language", "short_abstract")
-"""Why a live citation has no sentences, in the order in which they are looked at."""
-
-_ABSTRACTS_COLUMNS = (
-    *("pmid", "version", "title", "abstract", "text", "year", "language", "journal"),
-    *("publication_types", "mesh", "doi", "pmcid"),
-)
-_ROW_GROUP = 10_000
+_STEP = 1_000  # citations in memory at once
 
 
-def corpus_split(
-    parsed: Path,
-    live: Path,
-    languages: Collection[str] | None,
-    min_characters: int,
-    abstracts: Path,
-    sentences: Path,
-    counts: Path,
-) -> None:
-    """Write the live citations of a parsed file and the sentences of those with a usable abstract.
+def corpus_split(abstracts: Path, selection: Path, output: Path) -> None:
+    """Write the sentences of the selected citations of a file, :data:`SENTENCES_SCHEMA`.
 
-    ``abstracts`` holds every live citation. A citation has no sentences, not even its title's, if
-    it has no abstract, if none of its languages is kept or if its abstract is too short; ``counts``
-    says how many there are by the first of these reasons that holds.
+    A citation that is not selected has no sentences, not even its title's.
 
     Args:
-        parsed: a file of :func:`balign.corpus.parse.corpus_parse`.
-        live: the file of :func:`balign.corpus.merge.corpus_merge`.
-        languages: languages of the article (MARC codes) that are kept; None keeps all.
-        min_characters: shortest abstract kept, in code points.
-        abstracts: table of citations, by docs/contracts.md.
-        sentences: table of sentences, :data:`SENTENCES_SCHEMA`.
-        counts: JSON, the keys of :func:`count_rows` and ``dropped``, ``split``, ``sentences``.
+        abstracts: a file of :func:`balign.corpus.abstracts.corpus_abstracts`.
+        selection: the file of :func:`balign.corpus.select.corpus_select`.
+        output: the table, sorted by PMID and place.
 
     Raises:
-        DataError: if ``live`` was not made from ``parsed``.
+        DataError: if ``selection`` was not made from ``abstracts``.
     """
-    table = pq.read_table(parsed)
-    alive = _alive(table["pmid"], live, parsed)
-    citations = table.take(alive.filter(pl.col("file") == parsed.stem)["row"].to_arrow())
-    titles = citations["title"].to_pylist()
-    sections = [_named(parts) for parts in citations["abstract"].to_pylist()]
-    texts = [citation_text(*pair) for pair in zip(titles, sections, strict=True)]
-    spoken = citations["languages"].to_pylist()
-    reasons = [
-        drop_reason(abstract, written, languages, min_characters)
-        for (abstract, _), written in zip(texts, spoken, strict=True)
-    ]
-    usable = [place for place, reason in enumerate(reasons) if reason is None]
-    pmids = citations["pmid"].to_pylist()
-    spans = [
-        (pmids[place], citation_spans(titles[place], sections[place]))
-        for place in track(usable, f"abstracts of {parsed.stem} split")
-    ]
-    found = sentence_table(spans)
-    columns = {
-        **{name: citations[name] for name in citations.column_names},
-        "abstract": pa.array([abstract for abstract, _ in texts], pa.string()),
-        "text": pa.array([text for _, text in texts], pa.string()),
-        "language": pa.array([next(iter(written), None) for written in spoken], pa.string()),
-    }
-    _write(pa.table({name: columns[name] for name in _ABSTRACTS_COLUMNS}), abstracts)
-    _write(found, sentences)
-    dropped = Counter(reason for reason in reasons if reason is not None)
-    summary = {
-        **count_rows(table, set(alive["pmid"]), len(citations)),
-        "dropped": {reason: dropped[reason] for reason in DROP_REASONS},
-        "split": len(usable),
-        "sentences": len(found),
-    }
-    write_json(counts, summary)
-    _log.info("%s: %s", parsed.stem, summary)
+    chosen = _chosen(abstracts, selection)
+    count = 0
+    with (
+        atomic_path(output) as temporary,
+        pq.ParquetWriter(temporary, SENTENCES_SCHEMA, compression="zstd") as writer,
+        pq.ParquetFile(abstracts) as source,
+    ):
+        columns = ["pmid", "title", "text", "sections"]
+        start = 0
+        batches = source.iter_batches(_STEP, columns=columns)
+        for batch in track(batches, f"thousands of {abstracts.stem} split"):
+            kept = batch.filter(chosen.slice(start, len(batch)))
+            table = sentence_table((row["pmid"], _spans(row)) for row in kept.to_pylist())
+            writer.write_table(table)
+            start += len(batch)
+            count += len(table)
+    _log.info("%s: %s sentences", abstracts.stem, f"{count:,}")
 
 
-def drop_reason(
-    abstract: str,
-    written: Collection[str],
-    languages: Collection[str] | None,
-    min_characters: int,
-) -> str | None:
-    """Return the first of :data:`DROP_REASONS` that holds for a citation, or None."""
-    if not abstract:
-        return "no_abstract"
-    if languages is not None and not set(languages).intersection(written):
-        return "language"
-    if len(abstract) < min_characters:
-        return "short_abstract"
-    return None
+def _chosen(abstracts: Path, selection: Path) -> pa.BooleanArray:
+    name = abstracts.stem
+    pmids = pq.read_table(abstracts, columns=["pmid"])["pmid"]
+    rows = pq.read_table(selection, filters=[("file", "=", name)], columns=["pmid", "reason"])
+    if not rows["pmid"].equals(pmids):
+        raise DataError(
+            f"{name} is not the file that the selection was made from",
+            where=str(selection),
+            hint="run `balign corpus select` over all files of citations, this one included",
+        )
+    return pc.is_null(rows["reason"]).combine_chunks()
+
+
+def _spans(row: Mapping[str, Any]) -> Sequence[Span]:
+    text = row["text"]
+    sections: Sections = [(s["name"], text[s["start"] : s["end"]]) for s in row["sections"]]
+    return citation_spans(row["title"], sections)
 
 
 def sentence_table(spans: Iterable[tuple[int, Sequence[Span]]]) -> pa.Table:
@@ -126,51 +88,3 @@ def sentence_table(spans: Iterable[tuple[int, Sequence[Span]]]) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else [()] * len(SENTENCES_SCHEMA)
     arrays = [pa.array(c, field.type) for c, field in zip(columns, SENTENCES_SCHEMA, strict=True)]
     return pa.table(arrays, schema=SENTENCES_SCHEMA)
-
-
-def count_rows(table: pa.Table, live_pmids: Collection[int], live: int) -> dict[str, int]:
-    """Count a parsed file's rows by their fate: ``read`` = ``live`` + ``superseded`` + ``deleted``.
-
-    Args:
-        table: the parsed file.
-        live_pmids: those of its PMIDs that live, in whatever file.
-        live: how many of its citations live.
-
-    Returns:
-        ``read``: citations; ``with_abstract``: those of them that have one; ``deletions``: rows of
-        ``DeleteCitation``; ``live``; ``superseded``: citations that a later row or a higher version
-        replaces; ``deleted``: citations whose PMID no longer lives.
-    """
-    citations = table.filter(pc.equal(table["kind"], "citation"))
-    dead = sum(pmid not in live_pmids for pmid in citations["pmid"].to_pylist())
-    return {
-        "read": len(citations),
-        "with_abstract": pc.sum(pc.greater(pc.list_value_length(citations["abstract"]), 0)).as_py()
-        or 0,
-        "deletions": len(table) - len(citations),
-        "live": live,
-        "superseded": len(citations) - live - dead,
-        "deleted": dead,
-    }
-
-
-def _named(parts: Sequence[Mapping[str, str | None]]) -> Sections:
-    return [(part["label"] or "abstract", part["text"] or "") for part in parts]
-
-
-def _alive(pmids: pa.ChunkedArray, live: Path, parsed: Path) -> pl.DataFrame:
-    """Return the rows of ``live`` for some PMIDs, whichever file they are in, sorted by PMID."""
-    metadata = pq.read_schema(live).metadata or {}
-    if parsed.stem not in json.loads(metadata.get(b"files", b"[]")):
-        raise DataError(
-            f"{parsed.stem} is not among the files merged",
-            where=str(live),
-            hint="run `balign corpus merge` over all parsed files, this one included",
-        )
-    wanted = pl.Series(pmids.to_numpy()).unique()
-    return pl.scan_parquet(live).filter(pl.col("pmid").is_in(wanted.implode())).collect()
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)

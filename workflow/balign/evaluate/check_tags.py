@@ -17,9 +17,10 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
+from balign.draw import draw_key
+from balign.embedding import Encoder, load_encoder, mean_pool, pad
 from balign.errors import DataError
-from balign.evaluate.draw import draw_key
-from balign.evaluate.embed import Encoder, load_encoder, mean_pool, pad
+from balign.evaluate.check_tag_names import CHECK_TAGS
 from balign.evaluate.metrics import GOLD, PREDICTED
 from balign.evaluate.outcome import Outcome, Run
 from balign.evaluate.settings import CheckTagTask
@@ -30,36 +31,6 @@ log = logging.getLogger(__name__)
 BoolMatrix = npt.NDArray[np.bool_]
 FloatMatrix = npt.NDArray[np.float32]
 
-# Check tags that describe what was studied. Left out: those that describe the publication
-# (Comparative Study, History of Medicine, funding), which NLM has turned into publication types.
-CHECK_TAGS = (
-    "Adolescent",
-    "Adult",
-    "Aged",
-    "Aged, 80 and over",
-    "Animals",
-    "Cats",
-    "Cattle",
-    "Chick Embryo",
-    "Child",
-    "Child, Preschool",
-    "Cricetinae",
-    "Dogs",
-    "Female",
-    "Guinea Pigs",
-    "Humans",
-    "In Vitro Techniques",
-    "Infant",
-    "Infant, Newborn",
-    "Male",
-    "Mice",
-    "Middle Aged",
-    "Pregnancy",
-    "Rabbits",
-    "Rats",
-    "Swine",
-    "Young Adult",
-)
 _MIN_SHARE = 0.02  # 12 positives among 600 test citations
 _HEAD_RATE = 10  # the new head learns so many times faster than the encoder
 _WARMUP = 0.1  # share of the steps

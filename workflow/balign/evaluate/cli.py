@@ -85,3 +85,35 @@ def show(
     console.print(leaderboard_table(rows))
     for line in skipped_lines(values["skipped"]):
         console.print(line, markup=False)
+
+
+@app.command()
+def linking_gold(
+    database: Path = typer.Option(..., exists=True, help="kg.duckdb."),
+    source: Path = typer.Option(..., exists=True, help="MANIFEST.json of an annotated corpus."),
+    index: Path = typer.Option(..., exists=True, help="Folder of the linker's index."),
+    output: Path = typer.Option(..., help="Scores (JSON)."),
+    part: list[str] = typer.Option(["dev"], help="train, dev or test; repeatable."),
+    abstracts: list[Path] = typer.Option(
+        [], exists=True, help="Abstracts (Parquet), for the recall of MeSH headings; repeatable."
+    ),
+    mentions: list[Path] = typer.Option(
+        [], exists=True, help="The mentions found in them, in the same order; repeatable."
+    ),
+    config: list[Path] = ConfigOption,
+) -> None:
+    """Score the configured linker on annotated abstracts and by the citations' MeSH headings."""
+    from rich.console import Console
+
+    from balign.config import load_config
+    from balign.evaluate.linking_gold import evaluate_linking_gold, gold_table, headings_line
+
+    if len(abstracts) != len(mentions):
+        raise typer.BadParameter("give --mentions once for each --abstracts")
+    files = list(zip(abstracts, mentions, strict=True))
+    settings = load_config(config).linking
+    result = evaluate_linking_gold(database, source, index, settings, part, output, files)
+    console = Console()
+    console.print(gold_table(result))
+    if files:
+        console.print(headings_line(result["headings"]))

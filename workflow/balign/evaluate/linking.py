@@ -16,9 +16,9 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from balign.draw import draw_key
+from balign.embedding import embed_names, load_encoder, nearest_concepts
 from balign.errors import DataError
-from balign.evaluate.draw import draw_key
-from balign.evaluate.embed import embed_names, load_encoder, nearest_concepts
 
 METRICS = ("accuracy@1", "accuracy@5")
 NAME_SCHEMA = {"concept": pl.String, "name": pl.String, "rank": pl.Int32}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
+from balign.draw import draw_key
 from balign.errors import DataError
-from balign.evaluate.draw import draw_key
 from balign.evaluate.linking import (
     METRICS,
     NAME_SCHEMA,

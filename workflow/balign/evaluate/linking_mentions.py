@@ -28,8 +28,8 @@ from balign.evaluate.linking import (
     open_graph,
 )
 from balign.evaluate.outcome import Outcome, Run
-from balign.evaluate.pubtator import Annotation, read_annotations
 from balign.evaluate.settings import MentionLinkingTask
+from balign.pubtator import Annotation, read_annotations
 from balign.sources.manifest import SourceFolder
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ under: the children of the roots. A branch that holds more than half of the term
 
 from __future__ import annotations
 
-from balign.kg.ontology import Ontology
+from balign.kg.ontology import IS_A, IS_A_OR_PART_OF, Ontology
 
 
 def branch_types(ontology: Ontology) -> list[tuple[str, str]]:
@@ -19,7 +19,8 @@ def branch_types(ontology: Ontology) -> list[tuple[str, str]]:
     children: dict[str, list[str]] = {code: [] for code in own_name}
     parents: dict[str, int] = dict.fromkeys(own_name, 0)
     for head, relation, tail in ontology.edges:
-        if relation == "is_a" and head in children and tail in children and head != tail:
+        kind = relation in (IS_A, IS_A_OR_PART_OF)
+        if kind and head in children and tail in children and head != tail:
             children[tail].append(head)
             parents[head] += 1
     roots = [code for code in own_name if parents[code] == 0 and children[code]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,16 @@ from balign.errors import ConfigError, DataError
 from balign.files import atomic_path, canonical_json, write_json
 from balign.kg.branches import branch_types
 from balign.kg.checks import check_database
+from balign.kg.edges import NO_DOC, Edges, count_degrees, read_doc
 from balign.kg.held_out import draw_held_out
-from balign.kg.hpoa import read_hpoa
-from balign.kg.indra_json import read_indra_json
+from balign.kg.lines import Tally
 from balign.kg.merge import Merged, merge_terms
-from balign.kg.mesh_table import read_mesh_table
-from balign.kg.obo import read_obo
 from balign.kg.ontology import Ontology
+from balign.kg.readers import read_sources
+from balign.kg.release import open_release
 from balign.kg.rrf import cui_of, names_of, read_rrf
+from balign.kg.scan import ReleaseReader
 from balign.kg.settings import KgSettings
-from balign.kg.sssom import read_sssom
 from balign.kg.tables import (
     STAGING,
     TABLES,
@@ -31,17 +32,31 @@ from balign.kg.tables import (
     insert_frame,
     insert_merged,
     insert_ontology,
-    insert_rrf,
     make_final,
-    write_tables,
+    write_names,
+    write_rest,
 )
-from balign.progress import track
 from balign.sources.manifest import SourceFolder, open_source
 
 log = logging.getLogger(__name__)
 
 
-def kg_build(manifests: Sequence[Path], settings: KgSettings, database: Path, counts: Path) -> None:
+# DuckDB keeps to its limit but for the buffers of a running query and of the CSV reader.
+_MEMORY_SHARE = 0.6
+_OUT_OF_SPACE = (
+    *(duckdb.IOException, duckdb.OutOfMemoryException),
+    *(duckdb.TransactionException, duckdb.FatalException),
+)
+
+
+def kg_build(
+    manifests: Sequence[Path],
+    settings: KgSettings,
+    database: Path,
+    counts: Path,
+    threads: int | None = None,
+    memory_mb: int | None = None,
+) -> None:
     """Merge the sources into one database and count what went in.
 
     The database appears under its name only when it is complete and checked.
@@ -52,21 +67,34 @@ def kg_build(manifests: Sequence[Path], settings: KgSettings, database: Path, co
         settings: what goes in; the order of ``sources`` is the precedence of preferred names.
         database: the file to write, tables as in docs/contracts.md.
         counts: the JSON file to write: rows a table, and rows read and dropped by source.
+        threads: of DuckDB; by default all of the machine. The result does not depend on it.
+        memory_mb: what the process may take; beyond that DuckDB works on disk, beside the database.
 
     Raises:
         ConfigError: if the manifests are not those of ``settings.sources``.
-        DataError: for a source that breaks its format, or a graph that fails a check.
+        DataError: for a source that breaks its format, a graph that fails a check, or a full disk.
     """
     folders = _open_all(manifests, settings)
-    ontologies = [read_source(folder) for folder in track(folders, "ontologies read")]
+    ontologies = read_sources(folders, settings.mappings)
     with atomic_path(database) as temporary:
-        spill = temporary.with_suffix(".spill")
-        connection = duckdb.connect(config={"temp_directory": str(spill)})
+        spill = temporary.with_name(temporary.name + ".spill")
+        options: dict[str, str | bool | int | float | list[str]] = {"temp_directory": str(spill)}
+        if threads is not None:
+            options["threads"] = threads
+        if memory_mb is not None:
+            options["memory_limit"] = f"{round(memory_mb * _MEMORY_SHARE)}MB"
+        connection = duckdb.connect(config=options)
         try:
             connection.execute("ATTACH $path AS kg", {"path": str(temporary)})
-            result = _fill(connection, ontologies, folders, settings)
+            result = _fill(connection, ontologies, folders, settings, threads)
             check_database(connection)
             connection.execute("CHECKPOINT kg; DETACH kg")
+        except _OUT_OF_SPACE as error:
+            raise DataError(
+                f"the database cannot be built: {str(error).splitlines()[0]}",
+                where=str(database.parent),
+                hint="free space on that disk, or give the rule kg_build more memory",
+            ) from None
         finally:
             connection.close()
             shutil.rmtree(spill, ignore_errors=True)
@@ -85,8 +113,8 @@ def _open_all(manifests: Sequence[Path], settings: KgSettings) -> list[SourceFol
             where="kg.sources",
             hint="give the MANIFEST.json of each source once",
         )
-    if not folders and settings.rrf.folder is None:
-        raise ConfigError("no source for the knowledge graph", where="kg.sources, kg.rrf.folder")
+    if not folders and settings.rrf.path is None:
+        raise ConfigError("no source for the knowledge graph", where="kg.sources, kg.rrf.path")
     found = []
     for name in settings.sources:
         if folders[name].skipped:
@@ -96,56 +124,74 @@ def _open_all(manifests: Sequence[Path], settings: KgSettings) -> list[SourceFol
     return found
 
 
-def read_source(folder: SourceFolder) -> Ontology:
-    """Read the files of a source by its format.
-
-    Raises:
-        DataError: for a format that no reader knows, or a file that breaks its format.
-    """
-    paths = [folder.path(name) for name in sorted(folder.files)]
-    readers = {
-        "obo": (read_obo, ".obo"),
-        "indra_json": (read_indra_json, ".json"),
-        "mesh_table": (read_mesh_table, ".tsv"),
-        "sssom": (read_sssom, ".tsv"),
-    }
-    where = str(folder.folder)
-    if folder.format not in readers:
-        hint = f"formats of ontologies: {', '.join(readers)}"
-        raise DataError(f"the format '{folder.format}' is no ontology's", where=where, hint=hint)
-    reader, suffix = readers[folder.format]
-    main = [path for path in paths if path.suffix == suffix]
-    if len(main) != 1:
-        raise DataError(f"{len(main)} files *{suffix} instead of one", where=where)
-    ontology = reader(main[0], folder.name)
-    for path in paths:
-        if path.suffix == ".hpoa":
-            read_hpoa(path, ontology)
-    return ontology
-
-
 def _fill(
     connection: duckdb.DuckDBPyConnection,
     ontologies: list[Ontology],
     folders: list[SourceFolder],
     settings: KgSettings,
+    threads: int | None,
 ) -> dict[str, Any]:
     """Fill the attached database ``kg``; return the counts."""
     connection.execute(STAGING)
-    rrf: dict[str, dict[str, int]] = {}
-    pairs: list[tuple[str, str]] = []
-    if settings.rrf.folder is None:
-        merged = merge_terms(ontologies)
-    else:
-        rrf = read_rrf(connection, settings.rrf)
-        insert_rrf(connection)
-        pairs = connection.execute("SELECT * FROM rrf_inverse ORDER BY ALL").fetchall()
-        merged = merge_terms(
-            ontologies,
-            lambda identifiers: cui_of(connection, identifiers),
-            lambda cuis: names_of(connection, cuis),
-        )
-    log.info("%s", ", ".join(f"{count:,} {what}" for what, count in merged.counts.items()))
+    with ExitStack() as stack:
+        reader = None
+        dropped: dict[str, dict[str, int]] = {}
+        if settings.rrf.path is None:
+            merged = merge_terms(ontologies)
+        else:
+            release = stack.enter_context(open_release(Path(settings.rrf.path)))
+            reader = ReleaseReader(
+                connection, release, settings.rrf.on_bad_rows == "quarantine", threads
+            )
+            dropped = read_rrf(reader, settings.rrf)
+            merged = merge_terms(
+                ontologies,
+                lambda identifiers: cui_of(connection, identifiers),
+                lambda cuis: names_of(connection, cuis),
+            )
+        log.info("%s", ", ".join(f"{count:,} {what}" for what, count in merged.counts.items()))
+        read = _insert_ontologies(connection, ontologies, folders, merged)
+        make_final(connection)
+        held_out = draw_held_out(connection, settings.held_out)
+        write_names(connection)
+        edges, doc = Edges(), NO_DOC
+        edges.add_ontologies(connection)
+        if reader:
+            concepts = connection.sql("SELECT concept FROM kg.concept").to_arrow_table()
+            edges.add_release(reader, settings.rrf, concepts["concept"].combine_chunks())
+            doc = read_doc(connection)
+        edges.write(connection, doc)
+        dropped["MRREL"] = edges.counts
+    tallies = reader.tallies if reader else {}
+    rejects = [reject for tally in tallies.values() for reject in tally.rejects]
+    write_rest(connection, rejects, _provenance(folders, settings, tallies))
+    rows = {
+        table: connection.execute(f"SELECT count(*) FROM kg.{table}").fetchall()[0][0]
+        for table in TABLES
+    }
+    return {
+        "tables": rows,
+        "sources": read,
+        "rrf": {
+            name: {
+                "lines": tally.lines,
+                **({"lines in quarantine": len(tally.rejects)} if tally.rejects else {}),
+                **dropped.get(name, {}),
+            }
+            for name, tally in tallies.items()
+        },
+        "merge": merged.counts,
+        "held_out": held_out,
+        "degrees": count_degrees(connection),
+    }
+
+
+def _insert_ontologies(
+    connection: duckdb.DuckDBPyConnection,
+    ontologies: list[Ontology],
+    folders: list[SourceFolder],
+    merged: Merged,
+) -> dict[str, Any]:
     aliases = {old: new for ontology in ontologies for old, new in ontology.aliases.items()}
     insert_merged(connection, merged, aliases)
     read = {}
@@ -156,23 +202,10 @@ def _fill(
     sources = [(folder.name, folder.version, folder.licence) for folder in folders]
     insert_frame(
         connection,
-        "INSERT INTO stage_source SELECT *, 0 FROM rows",
-        rows=frame(sources, "source", "version", "licence"),
+        "INSERT INTO stage_source SELECT source, version, licence, 0, precedence + 1 FROM rows",
+        rows=frame(sources, "source", "version", "licence").with_row_index("precedence"),
     )
-    make_final(connection, pairs)
-    held_out = draw_held_out(connection, settings.held_out)
-    write_tables(connection, _provenance(folders, settings))
-    rows = {
-        table: connection.execute(f"SELECT count(*) FROM kg.{table}").fetchall()[0][0]
-        for table in TABLES
-    }
-    return {
-        "tables": rows,
-        "sources": read,
-        "rrf": rrf,
-        "merge": merged.counts,
-        "held_out": held_out,
-    }
+    return read
 
 
 def _count(ontology: Ontology, merged: Merged, edges: dict[str, int]) -> dict[str, Any]:
@@ -190,10 +223,14 @@ def _count(ontology: Ontology, merged: Merged, edges: dict[str, int]) -> dict[st
     }
 
 
-def _provenance(folders: list[SourceFolder], settings: KgSettings) -> dict[str, str]:
+def _provenance(
+    folders: list[SourceFolder], settings: KgSettings, tallies: Mapping[str, Tally]
+) -> dict[str, str]:
     facts = {"settings": canonical_json(settings.model_dump(mode="json"))}
     for folder in folders:
         facts[f"version of {folder.name}"] = folder.version
         for name, file in folder.files.items():
             facts[f"sha256 of {folder.name}/{name}"] = file.sha256
+    for name, tally in tallies.items():
+        facts[f"size of {name}"] = f"{tally.lines} lines, {tally.size} bytes"
     return facts

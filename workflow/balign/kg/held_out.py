@@ -28,25 +28,32 @@ CREATE TEMP MACRO words(name) AS list_sort(list_distinct(list_filter(list_transf
     lambda w: w NOT IN ('of', 'the'))));
 """
 
-_DRAW = r"""
-CREATE TABLE held_out AS
-WITH formed AS (
-    SELECT concept, name, rank, class, form(name) AS form,
-        count(*) OVER (PARTITION BY form) AS uses
-    FROM final_name),
-candidate AS (
-    SELECT concept, name FROM formed
+# A form's hash stands for it: two forms of one hash would only keep a name from being drawn.
+_FORMS = """
+CREATE TEMP TABLE formed AS
+    SELECT concept, name, rank, class, hash(form(name)) AS form FROM final_name
+"""
+_CANDIDATES = r"""
+CREATE TEMP TABLE candidate AS
+    SELECT concept, name, sha256(concat_ws(chr(9), $seed, concept, name)) AS draw
+    FROM formed SEMI JOIN (SELECT form FROM formed GROUP BY form HAVING count(*) = 1) USING (form)
     WHERE rank > 0 AND class <= 1 AND length(name) >= $min_characters
-        AND regexp_matches(form, '\p{L}') AND uses = 1),
+        AND regexp_matches(plain(name), '\p{L}')
+"""
+
+# The concepts' names are taken apart for the first candidates only: it costs 10 us a name.
+_DRAW = r"""
+CREATE OR REPLACE TABLE held_out AS
+WITH first AS (SELECT * FROM candidate ORDER BY draw LIMIT $first),
 worded AS (
     SELECT concept, name, words(name) AS words FROM final_name
-    WHERE concept IN (SELECT concept FROM candidate)),
+    SEMI JOIN first USING (concept)),
 eligible AS (
-    SELECT concept, name, sha256(concat_ws(chr(9), $seed, concept, name)) AS draw
-    FROM candidate JOIN (
+    SELECT concept, name, draw
+    FROM first JOIN (
         SELECT concept, name FROM worded
         QUALIFY count(*) OVER (PARTITION BY concept, words) = 1) USING (concept, name))
-SELECT concept, name, (SELECT count(*) FROM eligible) AS eligible FROM eligible
+SELECT concept, name FROM eligible
 QUALIFY row_number() OVER (PARTITION BY concept ORDER BY draw) = 1
 ORDER BY draw LIMIT $count
 """
@@ -58,10 +65,22 @@ def draw_held_out(
     """Make the table ``held_out`` (concept, name) from ``final_name``.
 
     Returns:
-        the number of eligible names and of those drawn.
+        the number of names that are unique and long enough, and of those drawn.
     """
     connection.execute(_MACROS)
-    connection.execute(_DRAW, settings.model_dump() | {"seed": str(settings.seed)})
-    query = "SELECT count(*), coalesce(max(eligible), 0) FROM held_out"
-    drawn, eligible = connection.execute(query).fetchall()[0]
-    return {"eligible": eligible, "drawn": drawn}
+    if not settings.count:
+        connection.execute("CREATE TABLE held_out AS SELECT concept, name FROM final_name LIMIT 0")
+        return {"candidates": 0, "drawn": 0}
+    connection.execute(_FORMS)
+    connection.execute(
+        _CANDIDATES, {"seed": str(settings.seed), "min_characters": settings.min_characters}
+    )
+    connection.execute("DROP TABLE formed")
+    ((candidates,),) = connection.execute("SELECT count(*) FROM candidate").fetchall()
+    first = 4 * settings.count
+    while True:
+        connection.execute(_DRAW, {"first": first, "count": settings.count})
+        ((drawn,),) = connection.execute("SELECT count(*) FROM held_out").fetchall()
+        if drawn == settings.count or first >= candidates:
+            return {"candidates": candidates, "drawn": drawn}
+        first *= 4

@@ -38,6 +38,41 @@ _PREFIXES = {
 _DATED_SNOMED = re.compile(r"SNOMEDCT_US_\d{4}_\d{2}_\d{2}")
 # Axioms that a class is *not* below another, pointers and constraints: no facts of the graph.
 NOT_FACTS = {"excluded_subClassOf", "seeAlso", "never_in_taxon", "should_conform_to"}
+# What a term is part of, or a kind of: the relations that make an ontology's tree. The second is of
+# files that do not tell the two apart (:mod:`balign.kg.cellxgene`).
+IS_A = "is_a"
+IS_A_OR_PART_OF = "is_a_or_part_of"
+# Names of relations that some files give by number: Relation Ontology, BFO, IAO, OBI, EFO.
+_RELATIONS = {
+    "BFO:0000050": "part_of",
+    "BFO:0000051": "has_part",
+    "BFO:0000066": "occurs_in",
+    "EFO:0000784": "has_disease_location",
+    "IAO:0000136": "is_about",
+    "OBI:0000293": "has_specified_input",
+    "OBI:0000295": "is_specified_input_of",
+    "OBI:0000299": "has_specified_output",
+    "OBI:0000312": "is_specified_output_of",
+    "RO:0000052": "characteristic_of",
+    "RO:0000053": "has_characteristic",
+    "RO:0000056": "participates_in",
+    "RO:0000057": "has_participant",
+    "RO:0000081": "role_of",
+    "RO:0000086": "has_quality",
+    "RO:0000087": "has_role",
+    "RO:0001000": "derives_from",
+    "RO:0001025": "located_in",
+    "RO:0002160": "only_in_taxon",
+    "RO:0002161": "never_in_taxon",
+    "RO:0002162": "in_taxon",
+    "RO:0002200": "has_phenotype",
+    "RO:0002201": "phenotype_of",
+    "RO:0002202": "develops_from",
+    "RO:0002211": "regulates",
+    "RO:0002212": "negatively_regulates",
+    "RO:0002213": "positively_regulates",
+    "RO:0002314": "characteristic_of_part_of",
+}
 # Literature, addresses and encyclopaedias are references of a term, not other names of it.
 _REFERENCES = {"PMID", "HTTP", "HTTPS", "WIKIPEDIA", "ISBN", "DOI", "URL", "GC_ID", "ORCID"}
 _SHAPES = {
@@ -70,6 +105,12 @@ def curie(text: str) -> str | None:
     return identifier(prefix, local) if colon else None
 
 
+def relation_name(relation: str) -> str:
+    """Return a relation's name in words where it is given by a known number or by an address."""
+    name = relation.rpartition("/")[2] if relation.startswith(("http:", "https:")) else relation
+    return _RELATIONS.get(name.replace("_", ":", 1), name)
+
+
 def prefix_of(name: str) -> str:
     """Return the prefix of an identifier."""
     return name.partition(":")[0]
@@ -90,6 +131,7 @@ class Ontology:
         xrefs: rows (code, identifier).
         exact: the xrefs that a curator called exact matches.
         aliases: former code → code.
+        retired: codes that the source calls obsolete; some are aliases too.
         edges: rows (head, relation, tail) of codes or aliases.
         types: rows (code, semantic type).
         definitions: rows (code, definition).
@@ -101,6 +143,7 @@ class Ontology:
     xrefs: list[tuple[str, str]] = field(default_factory=list)
     exact: list[tuple[str, str]] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
+    retired: set[str] = field(default_factory=set)
     edges: list[tuple[str, str, str]] = field(default_factory=list)
     types: list[tuple[str, str]] = field(default_factory=list)
     definitions: list[tuple[str, str]] = field(default_factory=list)
@@ -135,6 +178,7 @@ class Ontology:
 
     def add_edge(self, head: str, relation: str, tail: str) -> None:
         """Add an edge; a statement that is no fact about the two is counted."""
+        relation = relation_name(relation)
         if relation in NOT_FACTS:
             self.dropped[f"edges {relation}"] += 1
         else:

@@ -7,7 +7,7 @@ naming: ``inverse_x`` with ``x``, and ``has_x`` with ``x_of``, where both occur.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 INVERSES = (
@@ -20,7 +20,7 @@ INVERSES = (
 )
 SYMMETRIC = ("RO", "RL", "RQ", "RU", "SY", "XR", "is_enantiomer_of", "is_tautomer_of")
 _SPELLINGS = {"isa": "is_a"}
-_PREFERRED = {"is_a", "CHD", "RN", "part_of"}
+_PREFERRED = {"is_a", "CHD", "RN", "part_of", "has_phenotype", "has_characteristic"}
 # REL, UMLS Reference Manual, appendix B.3. Read "head label tail".
 _LABELS = {
     "CHD": "child of",
@@ -33,6 +33,8 @@ _LABELS = {
     "RU": "related to",
     "SY": "synonym of",
 }
+REL = tuple(_LABELS)
+"""The classes of relations of MRREL, but for those that are no facts."""
 
 
 class Fold(NamedTuple):
@@ -44,9 +46,18 @@ class Fold(NamedTuple):
     symmetric: bool
 
 
-def label(relation: str) -> str:
-    """Return what a person reads between head and tail."""
-    return _LABELS.get(relation, relation.rpartition("/")[2].replace("_", " "))
+def label(relation: str, expanded: Mapping[str, str]) -> str:
+    """Return what a person reads between head and tail.
+
+    Args:
+        relation: its name.
+        expanded: relation → expanded form, of MRDOC.
+    """
+    if relation in _LABELS:
+        return _LABELS[relation]
+    words = expanded.get(relation, relation.rpartition("/")[2].replace("_", " ")).strip()
+    # "Has finding site" stands inside a sentence here; "DNA binding of" stays.
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
 def fold_relations(relations: Iterable[str], pairs: Iterable[tuple[str, str]] = ()) -> list[Fold]:

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 import duckdb
 import polars as pl
 
+from balign.kg.lines import Reject
 from balign.kg.merge import Merged
 from balign.kg.ontology import TERM_CLASS, Ontology
-from balign.kg.relations import fold_relations, label
 
 STAGING = """
 CREATE TABLE stage_name (concept VARCHAR, name VARCHAR, source VARCHAR, code VARCHAR,
@@ -28,22 +28,8 @@ CREATE TABLE stage_type (concept VARCHAR, semantic_type VARCHAR, source VARCHAR,
     precedence INTEGER);
 CREATE TABLE stage_definition (concept VARCHAR, definition VARCHAR, source VARCHAR);
 CREATE TABLE stage_xref (concept VARCHAR, identifier VARCHAR);
-CREATE TABLE stage_source (source VARCHAR, version VARCHAR, licence VARCHAR, restriction INTEGER);
-"""
-
-_FROM_RRF = """
-INSERT INTO stage_name
-    SELECT concept, name, source, code, term_type, (position > 1)::INTEGER, 0, position, restriction
-    FROM rrf_atom;
-INSERT INTO stage_edge SELECT head, relation, tail, source, 0 FROM rrf_edge;
-INSERT INTO stage_type SELECT concept, semantic_type, 'UMLS', 0 FROM rrf_type;
-INSERT INTO stage_definition SELECT concept, definition, source FROM rrf_definition;
-INSERT INTO stage_xref SELECT concept, identifier FROM rrf_xref;
-INSERT INTO stage_xref SELECT DISTINCT concept, 'UMLS:' || concept FROM rrf_atom;
-INSERT INTO stage_source SELECT source, version, licence, restriction FROM rrf_source
-    WHERE source IN (SELECT source FROM rrf_atom UNION SELECT source FROM rrf_edge);
-INSERT INTO stage_source SELECT 'UMLS', coalesce(max(version), ''),
-    'UMLS Metathesaurus License', 0 FROM rrf_source;
+CREATE TABLE stage_source (source VARCHAR, version VARCHAR, licence VARCHAR, restriction INTEGER,
+    precedence INTEGER);
 """
 
 # What is left out of the edges, and why; an edge of an ontology joins its terms.
@@ -53,32 +39,37 @@ CREATE OR REPLACE TEMP TABLE mapped AS
     FROM edges e LEFT JOIN concept_of h ON h.code = e.head LEFT JOIN concept_of t ON t.code = e.tail
 """
 
+# A Metathesaurus's best name of a concept is its own name, as an ontology's is. The names of its
+# concepts that no ontology shares are distinct already: nine in ten of UMLS, so they go by.
 _FINAL = """
+CREATE TABLE mixed AS SELECT DISTINCT concept FROM stage_name WHERE precedence > 0;
 CREATE TABLE final_name AS
+    WITH best AS (
+        SELECT concept, min((position, name)) AS first
+        FROM stage_name SEMI JOIN mixed USING (concept)
+        WHERE precedence = 0 GROUP BY concept),
+    classed AS (
+        SELECT s.* REPLACE (CASE WHEN precedence = 0 AND (position, name) = first THEN 0
+            ELSE class END AS class)
+        FROM stage_name s SEMI JOIN mixed USING (concept) LEFT JOIN best USING (concept))
     SELECT *, (row_number() OVER (PARTITION BY concept
         ORDER BY class, precedence, position, name) - 1)::INTEGER AS rank
-    FROM (SELECT * FROM stage_name QUALIFY row_number() OVER (PARTITION BY concept, name
-        ORDER BY class, precedence, position, source, code, term_type) = 1);
-CREATE TABLE final_edge AS
-    SELECT head, relation, tail, first(source ORDER BY precedence, source) AS source
-    FROM (SELECT CASE WHEN turn THEN tail ELSE head END AS head, canonical AS relation,
-            CASE WHEN turn THEN head ELSE tail END AS tail, source, precedence
-        FROM (SELECT e.*, canonical, swap OR (both_ways AND head > tail) AS turn
-            FROM stage_edge e JOIN fold USING (relation)))
-    GROUP BY head, relation, tail;
+    FROM (SELECT * FROM stage_name ANTI JOIN mixed USING (concept)
+        UNION ALL
+        SELECT * FROM classed QUALIFY row_number() OVER (PARTITION BY concept, name
+            ORDER BY class, precedence, position, source, code, term_type) = 1);
 """
 
-_WRITE = """
+_WRITE_NAMES = """
 CREATE TABLE kg.concept AS
     SELECT concept, name AS preferred_name, source FROM final_name WHERE rank = 0 ORDER BY concept;
 CREATE TABLE kg.atom AS
     SELECT concept, name, source, code, term_type, rank = 0 AS preferred, rank,
         h.name IS NOT NULL AS held_out, restriction
     FROM final_name LEFT JOIN held_out h USING (concept, name) ORDER BY concept, rank;
-CREATE TABLE kg.edge AS SELECT * FROM final_edge ORDER BY head, relation, tail;
-CREATE TABLE kg.relation AS
-    SELECT relation, label, count(*) AS edges FROM final_edge JOIN label USING (relation)
-    GROUP BY relation, label ORDER BY relation;
+"""
+
+_WRITE_REST = """
 CREATE TABLE kg.semantic_type AS
     SELECT concept, semantic_type, first(source ORDER BY precedence) AS source FROM stage_type
     GROUP BY concept, semantic_type ORDER BY concept, semantic_type;
@@ -90,8 +81,11 @@ CREATE TABLE kg.xref AS
 CREATE TABLE kg.source AS
     SELECT source, version, licence, restriction, coalesce(atoms, 0)::INTEGER AS atoms
     FROM stage_source
-    LEFT JOIN (SELECT source, count(*) AS atoms FROM final_name GROUP BY source) USING (source)
+    LEFT JOIN (SELECT source, count(*) AS atoms FROM kg.atom GROUP BY source) USING (source)
+    WHERE precedence > 0 OR atoms > 0 OR source = 'UMLS'
+        OR source IN (SELECT source FROM kg.edge UNION SELECT source FROM kg.definition)
     ORDER BY source;
+CREATE TABLE kg.reject AS SELECT * FROM stage_reject ORDER BY file, line;
 CREATE TABLE kg.provenance AS SELECT key, value FROM stage_provenance ORDER BY key;
 """
 
@@ -104,13 +98,9 @@ TABLES = (
     "definition",
     "xref",
     "source",
+    "reject",
     "provenance",
 )
-
-
-def insert_rrf(connection: duckdb.DuckDBPyConnection) -> None:
-    """Move the tables of :func:`balign.kg.rrf.read_rrf` into the staging tables."""
-    connection.execute(_FROM_RRF)
 
 
 def insert_frame(
@@ -199,30 +189,31 @@ def insert_ontology(
     return {"edges to an unknown term": unknown, "self loops": loops}
 
 
-def make_final(connection: duckdb.DuckDBPyConnection, pairs: Iterable[tuple[str, str]]) -> None:
-    """Make ``final_name`` and ``final_edge``, distinct and ranked, from the staging tables."""
-    relations = connection.execute("SELECT DISTINCT relation FROM stage_edge").fetchall()
-    folds = fold_relations((name for (name,) in relations), pairs)
-    schema = {"relation": pl.String, "canonical": pl.String, "swap": pl.Boolean}
-    insert_frame(
-        connection,
-        "CREATE TABLE fold AS SELECT * FROM rows",
-        rows=pl.DataFrame(folds, schema={**schema, "both_ways": pl.Boolean}, orient="row"),
-    )
-    labels = sorted({(fold.canonical, label(fold.canonical)) for fold in folds})
-    insert_frame(
-        connection,
-        "CREATE TABLE label AS SELECT * FROM rows",
-        rows=frame(labels, "relation", "label"),
-    )
+def make_final(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make ``final_name``, distinct and ranked, from the staging table."""
     connection.execute(_FINAL)
 
 
-def write_tables(connection: duckdb.DuckDBPyConnection, provenance: Mapping[str, str]) -> None:
-    """Write the tables of the contract into the attached database ``kg``, each in one order."""
+def write_names(connection: duckdb.DuckDBPyConnection) -> None:
+    """Write ``kg.concept`` and ``kg.atom`` from ``final_name`` and ``held_out``."""
+    connection.execute(_WRITE_NAMES)
+
+
+def write_rest(
+    connection: duckdb.DuckDBPyConnection,
+    rejects: Iterable[Reject],
+    provenance: Mapping[str, str],
+) -> None:
+    """Write the tables that are neither names nor edges, each in one order."""
+    schema = {"file": pl.String, "line": pl.Int64, "problem": pl.String, "content": pl.String}
+    insert_frame(
+        connection,
+        "CREATE TABLE stage_reject AS SELECT * FROM rows",
+        rows=pl.DataFrame(list(rejects), schema=schema, orient="row"),
+    )
     insert_frame(
         connection,
         "CREATE TABLE stage_provenance AS SELECT * FROM rows",
         rows=frame(provenance.items(), "key", "value"),
     )
-    connection.execute(_WRITE)
+    connection.execute(_WRITE_REST)

@@ -9,8 +9,12 @@ from pathlib import Path
 from balign.errors import DataError
 
 
-def read_columns(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def read_columns(
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield for each row its place, "file, line n", and the wanted columns' values.
+
+    An optional column that the file does not have is empty.
 
     Lines that start with ``#`` before the header are comments; quotes are text.
 
@@ -19,8 +23,8 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, tu
             UTF-8; it names the file and the line.
     """
     width = 0
-    wanted: list[int] = []
-    with path.open(encoding="utf-8", newline="") as handle:
+    wanted: list[int] = []  # positions; -1 is a column that is not there, an empty string
+    with path.open(encoding="utf-8-sig", newline="") as handle:
         rows = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
         try:
             for row in rows:
@@ -32,9 +36,11 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, tu
                     if missing:
                         raise ValueError(f"no column {', '.join(missing)}")
                     wanted = [row.index(name) for name in columns]
+                    wanted += [row.index(name) if name in row else -1 for name in optional]
                 elif len(row) != width:
                     raise ValueError(f"{len(row)} columns instead of {width}")
                 else:
+                    row.append("")
                     yield f"{path}, line {rows.line_num}", tuple(row[place] for place in wanted)
         except (ValueError, csv.Error) as error:
             raise DataError(str(error), where=f"{path}, line {rows.line_num}") from None

@@ -1,15 +1,15 @@
-"""The dictionary: a trie over tokens in sorted arrays, and longest match in it.
+"""The dictionary: a hash table of the beginnings of names, and longest match in it.
 
-Node 0 is the root. Node ``i`` is reached by the edge ``edges[i - 1]``, which holds
-``parent * len(vocabulary) + token``. Nodes are numbered level by level and by that value in a
-level, so ``edges`` is sorted as a whole and a child is found by one binary search, for millions of
-text positions at once. Every step compares the token itself: no false match is possible. The
-files are mapped into memory, so all processes of a machine share one copy.
+The key of a sequence of tokens is the key of all but the last, plus the last one's hash, mixed. The
+table holds the key of every name and of every beginning of one; so a text is matched by asking for
+the first token's key at every position, then, where it is there, for that of the first two, and so
+on, all positions at once. A key's value is the entry of the name that ends there, or -1. The files
+are mapped into memory, so all processes of a machine share one copy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +18,26 @@ import numpy.typing as npt
 from balign.arrays import open_array
 from balign.errors import DataError
 from balign.files import read_json
-from balign.linking.strings import StringTable, Vocabulary
-from balign.linking.tokens import Tokens, exact, folded
+from balign.linking.characters import mix
+from balign.linking.hashtable import HashTable, Keys
+from balign.linking.strings import StringTable
+from balign.linking.tokens import Rules, Tokens
 
-FORMAT = 1
+FORMAT = 2
 """Version of the index's files; a reader refuses any other."""
 
 
 @dataclass(frozen=True)
-class Matches:
-    """Spans found, in the order of the text, none overlapping.
+class Longest:
+    """The longest name that begins at each token.
 
     Attributes:
-        first: [n] position of each span's first token in the tokens.
-        last: [n] position of its last token.
-        node: [n] the trie's node that it ends on.
+        length: [tokens] int16, its tokens; 0 where none begins.
+        entry: [tokens] int32, its entry.
     """
 
-    first: npt.NDArray[np.int64]
-    last: npt.NDArray[np.int64]
-    node: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int16]
+    entry: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,18 @@ class Dictionary:
     """An opened index.
 
     Attributes:
-        vocabulary: keys of tokens, see :mod:`balign.linking.tokens`.
-        edges: [nodes - 1] int64, sorted; see the module.
-        concept: [nodes] int32, the concept of the name that ends on a node, -1 where none ends.
-        sharing: [nodes] int32, how many concepts have that name.
+        table: keys of names and their beginnings.
+        concept: [entries] int32, number of the concept that an entry goes to.
+        sharing: [entries] uint8, how many concepts have the name (255: or more).
         concepts: identifiers of concepts.
-        max_tokens: length of the longest name.
+        rules: how the names were cut into tokens.
     """
 
-    vocabulary: Vocabulary
-    edges: npt.NDArray[np.int64]
+    table: HashTable
     concept: npt.NDArray[np.int32]
-    sharing: npt.NDArray[np.int32]
+    sharing: npt.NDArray[np.uint8]
     concepts: StringTable
-    max_tokens: int
-    _numbers: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    rules: Rules
 
     @classmethod
     def open(cls, folder: Path) -> Dictionary:
@@ -83,70 +80,82 @@ class Dictionary:
                 hint="build it again with `balign linking index`",
             )
         return cls(
-            Vocabulary.open(folder),
-            open_array(folder / "edges.npy"),
-            open_array(folder / "concept.npy"),
-            open_array(folder / "sharing.npy"),
+            HashTable.open(folder),
+            np.asarray(open_array(folder / "concept.npy")),
+            np.asarray(open_array(folder / "sharing.npy")),
             StringTable.open(folder, "concepts"),
-            int(facts["longest_name_tokens"]),
+            Rules(**facts["rules"]),
         )
 
-    def find(self, tokens: Tokens) -> Matches:
-        """Return the longest matches from left to right, within each text.
+    def longest(self, tokens: Tokens, last: npt.NDArray[np.int64]) -> Longest:
+        """Return the longest name at each token.
 
-        At each position the longest name wins; of a name compared as written and one compared
-        without regard to case, equally long, the former wins, being the more specific.
+        Of names equally long, one compared as written wins, then one that has the text's plurals
+        and singulars, then one that has others.
+
+        Args:
+            tokens: tokens, cut by the dictionary's rules.
+            last: [tokens] position of the last token that a name beginning there may reach, -1
+                where none may begin.
         """
-        numbers = self._token_numbers(tokens.forms)[tokens.form]
-        length, node = self._longest(numbers[:, 0], tokens.text)
-        exact_length, exact_node = self._longest(numbers[:, 1], tokens.text)
-        specific = (exact_length >= length) & (exact_length > 0)
-        length = np.where(specific, exact_length, length)
-        node = np.where(specific, exact_node, node)
+        found = Longest(np.zeros(len(last), np.int16), np.full(len(last), -1, np.int32))
+        complete = np.ones(len(last), np.bool_)  # where a name may end: at the end of a run
+        complete[:-1] = ~tokens.joined[1:]
+        begins = np.flatnonzero((last >= 0) & ~tokens.joined)
+        streams = [tokens.folded, tokens.exact]
+        if self.rules.plurals:
+            streams.insert(0, tokens.stemmed)
+        for hashes in streams:
+            self._extend(found, hashes, begins, last, complete)
+        return found
 
-        chosen = []
-        free = 0
-        starts = np.flatnonzero(length)
-        for start, tokens_long in zip(starts.tolist(), length[starts].tolist(), strict=True):
-            if start >= free:
-                chosen.append(start)
-                free = start + tokens_long
-        first = np.array(chosen, np.int64)
-        return Matches(first, first + length[first] - 1, node[first])
+    def _extend(
+        self,
+        found: Longest,
+        hashes: Keys,
+        begins: npt.NDArray[np.int64],
+        last: npt.NDArray[np.int64],
+        complete: npt.NDArray[np.bool_],
+    ) -> None:
+        """Enter the names that are at least as long as those found so far."""
+        depth = 0
+        keys = mix(hashes[begins])
+        while len(begins):
+            there, entry = self.table.find(keys)
+            begins, keys = begins[there], keys[there]
+            ends = (entry >= 0) & complete[begins + depth] & (found.length[begins] <= depth + 1)
+            found.length[begins[ends]] = depth + 1
+            found.entry[begins[ends]] = entry[ends]
+            depth += 1
+            going = begins + depth <= last[begins]
+            begins = begins[going]
+            keys = mix(keys[going] + hashes[begins + depth])
 
-    def _token_numbers(self, forms: list[str]) -> npt.NDArray[np.int64]:
-        """Return [forms, 2]: a token's number in the vocabulary, folded and as written."""
-        new = [form for form in forms if form not in self._numbers]
-        pairs = zip(
-            self.vocabulary.find([folded(form) for form in new]).tolist(),
-            self.vocabulary.find([exact(form) for form in new]).tolist(),
-            strict=True,
-        )
-        self._numbers.update(zip(new, pairs, strict=True))
-        return np.array([self._numbers[form] for form in forms], np.int64).reshape(-1, 2)
 
-    def _longest(
-        self, numbers: npt.NDArray[np.int64], text: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return, for a name starting at each token, its length in tokens (0: none) and node."""
-        length = np.zeros(len(numbers), np.int64)
-        ends_on = np.zeros(len(numbers), np.int64)
-        start = np.arange(len(numbers))
-        node = np.zeros(len(numbers), np.int64)
-        for depth in range(self.max_tokens):
-            inside = np.flatnonzero(start + depth < len(numbers))
-            start, node = start[inside], node[inside]
-            here = numbers[start + depth]
-            going = (here >= 0) & (text[start + depth] == text[start])
-            start, node, here = start[going], node[going], here[going]
-            edge = node * len(self.vocabulary.strings) + here
-            place = np.searchsorted(self.edges, edge)
-            known = place < len(self.edges)
-            known[known] = self.edges[place[known]] == edge[known]
-            start, node = start[known], place[known] + 1
-            if not len(start):
-                break
-            complete = self.concept[node] >= 0
-            length[start[complete]] = depth + 1
-            ends_on[start[complete]] = node[complete]
-        return length, ends_on
+def sequence_keys(hashes: Keys, length: npt.NDArray[np.int64]) -> tuple[Keys, list[Keys]]:
+    """Return the key of each sequence of tokens, and the keys of beginnings by depth.
+
+    Args:
+        hashes: hashes of the tokens of all sequences, one sequence after another.
+        length: [sequences] tokens of each; an empty one has the key 0.
+    """
+    first = np.cumsum(length) - length
+    keys = np.zeros(len(length), np.uint64)
+    beginnings = []
+    for depth in range(int(length.max(initial=0))):
+        going = np.flatnonzero(length > depth)
+        keys[going] = mix(keys[going] + hashes[first[going] + depth])
+        beginnings.append(keys[going])
+    return keys, beginnings
+
+
+def leftmost(longest: Longest) -> npt.NDArray[np.int64]:
+    """Return the tokens at which names begin, from left to right, none overlapping."""
+    begins = np.flatnonzero(longest.length)
+    chosen = []
+    free = 0
+    for begin, length in zip(begins.tolist(), longest.length[begins].tolist(), strict=True):
+        if begin >= free:
+            chosen.append(begin)
+            free = begin + length
+    return np.array(chosen, np.int64)

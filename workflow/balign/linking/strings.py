@@ -42,7 +42,8 @@ class StringTable:
     def open(cls, folder: Path, name: str) -> StringTable:
         """Map the table that :meth:`save` wrote."""
         return cls(
-            open_array(folder / f"{name}.bytes.npy"), open_array(folder / f"{name}.offsets.npy")
+            np.asarray(open_array(folder / f"{name}.bytes.npy")),
+            np.asarray(open_array(folder / f"{name}.offsets.npy")),
         )
 
     def save(self, folder: Path, name: str) -> None:
@@ -52,6 +53,11 @@ class StringTable:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def strings(self) -> list[str]:
+        """Return all strings in their order."""
+        data, ends = self.data.tobytes(), self.offsets.tolist()
+        return [data[a:b].decode() for a, b in zip(ends[:-1], ends[1:], strict=True)]
 
     def encoded(self, number: int) -> bytes:
         """Return a string's bytes."""
@@ -81,7 +87,7 @@ class Vocabulary:
     @classmethod
     def open(cls, folder: Path) -> Vocabulary:
         """Map the vocabulary that :meth:`save` wrote."""
-        hashes = open_array(folder / "vocabulary.hashes.npy")
+        hashes = np.asarray(open_array(folder / "vocabulary.hashes.npy"))
         return cls(StringTable.open(folder, "vocabulary"), hashes)
 
     def save(self, folder: Path) -> None:

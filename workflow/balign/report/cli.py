@@ -25,7 +25,7 @@ def render(
     corpus: Path = typer.Option(
         ..., exists=True, help="Folder with live.parquet, abstracts/, sentences/, counts.json."
     ),
-    linking: Path = typer.Option(..., exists=True, help="Folder with mentions/."),
+    linking: Path = typer.Option(..., exists=True, help="Folder with mentions/ and counts.json."),
     graph: Path = typer.Option(..., exists=True, help="Folder of the graph arrays."),
     tokens: list[Path] = typer.Option(
         [], exists=True, help="Folder of an encoder's tokens; repeatable."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from balign.report.text import label, number
 _DIGEST = re.compile("[0-9a-f]{32,}")
 _LONGEST_LIST = 12  # longer lists of values are cut: they are data, not counts
 _MOST_ROWS = 60
-_DISTINCT = {"concepts"}  # two files may hold the same concept
 # Counts that a reader looks for first; others follow by name, and last what was dropped.
 _FIRST = (
     "read", "live", "deleted", "superseded", "with_abstract", "split",
@@ -31,23 +30,6 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     more: int = 0
-
-
-def add_counts(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add up the counts of several files, key by key.
-
-    Only integers are added, as the sum of a rate says nothing, and no count of distinct things.
-    """
-    total: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            if key in _DISTINCT:
-                continue
-            if isinstance(value, Mapping):
-                total[key] = add_counts([total.get(key, {}), value])
-            elif isinstance(value, int) and not isinstance(value, bool):
-                total[key] = total.get(key, 0) + value
-    return total
 
 
 def count_tables(counts: Mapping[str, Any], caption: str) -> list[Table]:

@@ -17,8 +17,13 @@ from markupsafe import Markup
 from balign.files import atomic_path, read_json
 from balign.report import text
 from balign.report.benchmarks import read_benchmarks
-from balign.report.counts import add_counts, count_tables
-from balign.report.examples import draw_neighbourhoods, draw_sentences, top_concepts
+from balign.report.counts import count_tables
+from balign.report.examples import (
+    draw_neighbourhoods,
+    draw_sentences,
+    free_names,
+    top_concepts,
+)
 from balign.report.figures import (
     graph_figure,
     leaderboard_figure,
@@ -57,7 +62,7 @@ class Inputs:
         manifests: MANIFEST.json of each source.
         kg: folder with kg.duckdb and counts.json.
         corpus: folder with live.parquet, abstracts/, sentences/ and counts.json.
-        linking: folder with mentions/.
+        linking: folder with mentions/ and counts.json.
         graph: folder of the graph arrays.
         tokens: folders of tokens, one an encoder.
         models: model folders, in the order in which they are shown.
@@ -136,14 +141,16 @@ def _gather(
         figures["training"] = training_figure(models, panels, style)
     if board.rows:
         figures["leaderboard"] = leaderboard_figure(board.rows, style)
-    linking_counts = [
-        read_json(inputs.linking / "mentions" / f"{file}.counts.json") for file in corpus.files
-    ]
+    linking = read_json(inputs.linking / "counts.json")
+    frequent = linking["most_frequent"]
     return {
         "settings": settings,
         "css": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         "kg": kg,
         "corpus": corpus,
+        "linking": linking,
+        # A mention's words are PubMed's; a concept's name is shown where its licence lets us.
+        "frequent_names": free_names(database, [one["concept"] for one in frequent]),
         "graph": graph_facts(graph),
         "most_mentioned": top_concepts(graph, graph.mention_count, database, _TOP),
         "most_edges": top_concepts(graph, graph.degree, database, _TOP),
@@ -171,7 +178,9 @@ def _gather(
         "count_tables": {
             "Knowledge graph": count_tables(read_json(inputs.kg / "counts.json"), ""),
             "Corpus": count_tables(read_json(inputs.corpus / "counts.json"), ""),
-            "Linking": count_tables(add_counts(linking_counts), ""),
+            "Linking": count_tables(
+                {key: value for key, value in linking.items() if not key.startswith("by_")}, ""
+            ),
             "Graph": count_tables(read_json(inputs.graph / "counts.json"), ""),
             **{
                 f"Tokens for {path.name}": count_tables(read_json(path / "counts.json"), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -9,6 +10,15 @@ import typer
 from balign.options import ConfigOption
 
 app = typer.Typer(help="Fetch data sources by the registry, and look after them.")
+
+
+class UmlsKind(StrEnum):
+    """The archives of a UMLS release (`balign.sources.umls.KINDS`)."""
+
+    subset = "metathesaurus-full-subset"
+    level_0 = "level-0"
+    mrconso = "mrconso"
+    full = "full-release"
 
 
 @app.command("list")
@@ -97,3 +107,35 @@ def encoder(
     from balign.sources.hub import sources_encoder
 
     sources_encoder(name, folder)
+
+
+@app.command()
+def umls(
+    output: Path = typer.Option(..., help="Archive to write, such as umls.zip."),
+    release: str = typer.Option("current", help="Release such as 2026AA."),
+    kind: UmlsKind = typer.Option(UmlsKind.subset, help="Which archive of the release."),
+    md5: str | None = typer.Option(None, help="What the archive must meet, from NLM's page."),
+    config: list[Path] = ConfigOption,
+) -> None:
+    """Download a UMLS release with your key, taken from the variable UMLS_API_KEY alone."""
+    from balign.config import load_config
+    from balign.sources.umls import sources_umls
+
+    sources_umls(output, release, kind.value, md5, load_config(config).sources)
+
+
+@app.command()
+def entry(
+    file: Path = typer.Argument(..., help="A file of your own, such as my.obo."),
+    name: str = typer.Option(..., help="Name of the source, for kg.sources."),
+    form: str = typer.Option(..., "--format", help="Format, as docs/sources.md lists them."),
+    version: str = typer.Option("1", help="Version of the source."),
+    licence: str = typer.Option("not stated", help="Licence, in words."),
+    homepage: str = typer.Option("https://example.org", help="Page of the publisher."),
+    url: list[str] = typer.Option([], help="Further places of the file, tried after it."),
+) -> None:
+    """Print the registry's entry for a file of your own, to be appended to the registry."""
+    from balign.sources.upkeep import sources_entry
+
+    made = sources_entry(file, name, form, version, licence, homepage, url)
+    typer.echo(made, nl=False)

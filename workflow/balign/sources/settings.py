@@ -21,3 +21,8 @@ class SourcesSettings(Settings):
     timeout_seconds: float = Field(
         30.0, gt=0, description="Longest silence of a server before the download counts as failed."
     )
+    umls_url: str = Field(
+        "https://uts-ws.nlm.nih.gov",
+        pattern=r"^(https://|http://(localhost|127\.0\.0\.1)(:|/|$))\S*$",
+        description="Server of `balign sources umls`; it is sent the key in UMLS_API_KEY.",
+    )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
 
 from balign.errors import SourceError
 from balign.files import sha256_file
@@ -80,3 +84,48 @@ def sources_verify(registry: Registry, data: Path) -> int:
             hint="`balign sources fetch NAME` fetches what is wrong again",
         )
     return len(files)
+
+
+def sources_entry(
+    file: Path,
+    name: str,
+    form: str,
+    version: str,
+    licence: str,
+    homepage: str,
+    urls: Sequence[str] = (),
+) -> str:
+    """Return the YAML text of a registry entry for a file on this machine.
+
+    Its size and sha256 are measured, its first place is the file where it lies; ``urls`` come
+    after. The text can be appended to the registry as it is.
+
+    Raises:
+        SourceError: if the file cannot be read or a value does not fit the registry.
+    """
+    if not file.is_file():
+        raise SourceError("no such file", where=str(file))
+    values = {
+        "name": name,
+        "version": version,
+        "what": f"{file.name}, added by hand",
+        "licence": licence,
+        "homepage": homepage,
+        "format": form,
+        "files": [
+            {
+                "name": file.name,
+                "sha256": sha256_file(file),
+                "bytes": file.stat().st_size,
+                "places": [file.resolve().as_uri(), *urls],
+            }
+        ],
+    }
+    try:
+        SourceEntry.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise SourceError(f"not an entry of the registry: {key}: {first['msg']}") from None
+    text = yaml.safe_dump([values], sort_keys=False, allow_unicode=True, width=1000)
+    return textwrap.indent(text, "  ")

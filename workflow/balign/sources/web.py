@@ -1,12 +1,12 @@
-"""Download over HTTP: resumed, retried, and held to a size and a digest."""
+"""Download over HTTP: resumed, retried, and held to a size and a digest where they are known."""
 
 from __future__ import annotations
 
 import email.utils
 import logging
 import re
+import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _BLOCK = 1 << 20
 _CONNECT_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 300.0  # a server that asks for more has in effect refused
+_SLOWEST_BYTES_A_SECOND = 1024  # a connection that trickles is as good as silent
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _HTML = re.compile(rb"\s*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
@@ -33,54 +34,95 @@ class _TryAgain(Exception):
         self.wait = wait
 
 
-@dataclass
+class WrongDigestError(PlaceError):
+    """The file came whole, in one piece, and is another one than the digest says."""
+
+
 class _Partial:
-    """What has arrived of a file so far.
+    """What has arrived of a file so far; it survives the process, to be resumed by the next one.
 
     Attributes:
         path: the partial file.
-        validator: strong ETag, or Last-Modified, of the representation that the bytes belong to.
         resumed: whether the bytes come from more than one response.
+        total: bytes of the whole file, once they are known.
     """
 
-    path: Path
-    validator: str | None = None
-    resumed: bool = False
+    def __init__(self, path: Path, size: int | None) -> None:
+        self.path = path
+        self._kept = path.with_name(f"{path.name}.validator")
+        self._expected = self.total = size
+        self.resumed = self.size > 0
+        if not self.resumed:
+            self.restart()
 
     @property
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
+    @property
+    def validator(self) -> str | None:
+        """Strong ETag, or Last-Modified, of the representation that the bytes belong to."""
+        return self._kept.read_text(encoding="latin-1") if self._kept.exists() else None
+
+    def begin(self, validator: str | None) -> None:
+        """Make ready for the first byte of a representation."""
+        self.restart()
+        if validator:
+            self._kept.write_text(validator, encoding="latin-1")
+
     def restart(self) -> None:
         self.path.unlink(missing_ok=True)
-        self.validator, self.resumed = None, False
+        self._kept.unlink(missing_ok=True)
+        self.resumed, self.total = False, self._expected
+
+    def done(self) -> None:
+        self._kept.unlink(missing_ok=True)
+
+    def expect(self, total: int) -> None:
+        """Hold what a server announces against what is known."""
+        if self.total not in (None, total):
+            raise PlaceError(f"the server announces {total:,} bytes, expected {self.total:,}")
+        self.total = total
 
 
 def download(
     url: str,
     target: Path,
-    size: int,
-    digest: str,
+    size: int | None,
+    digest: str | None,
     settings: SourcesSettings,
     algorithm: str = "sha256",
+    session: requests.Session | None = None,
 ) -> None:
-    """Download ``url`` to ``target``, a temporary name of the caller's that does not exist yet.
+    """Download ``url`` to ``target``, a temporary name of the caller's.
 
     A dropped connection is resumed with a Range request, guarded by If-Range (RFC 9110, sections
     13.1.5 and 14.2); a server that sends the whole file instead, or a file that has changed, starts
-    from the beginning. Bytes put together from several responses that miss the digest are thrown
-    away and fetched again in one piece while retries are left.
+    from the beginning. What a killed process left at ``target`` is resumed likewise, its validator
+    being kept in ``<target>.validator``. Bytes put together from several responses that miss the
+    digest are thrown away and fetched again in one piece while retries are left.
+
+    Args:
+        url: address.
+        target: file to write; the caller renames it.
+        size: bytes of the file; None takes the server's word.
+        digest: hexadecimal digest of the file; None checks the length alone.
+        settings: retries, back-off and longest silence.
+        algorithm: of the digest, a name of hashlib.
+        session: what sends the requests; it is closed.
 
     Raises:
+        WrongDigestError: if the file is another one than ``digest`` says.
         PlaceError: with the last failure, once it is final or the retries are used up. ``target``
-            may then hold a part of the file; the caller removes it.
+            may then hold a part of the file; the caller removes or resumes it.
     """
-    partial = _Partial(target)
-    with requests.Session() as session:
+    partial = _Partial(target, size)
+    with session or requests.Session() as session:
         for attempt in range(settings.retries + 1):
             try:
-                _attempt(session, url, partial, size, settings.timeout_seconds)
-                return _check(partial, size, digest, algorithm)
+                _attempt(session, url, partial, settings.timeout_seconds)
+                _check(partial, digest, algorithm)
+                return partial.done()
             except _TryAgain as error:
                 if attempt == settings.retries:
                     times = f" ({attempt + 1} attempts)" if attempt else ""
@@ -92,9 +134,19 @@ def download(
                 time.sleep(wait)
 
 
-def _attempt(
-    session: requests.Session, url: str, partial: _Partial, size: int, timeout: float
-) -> None:
+def fetch_text(url: str, settings: SourcesSettings, html: bool = False) -> str:
+    """Return a small text file or, with ``html``, a page; retried as by :func:`download`.
+
+    Raises:
+        PlaceError: if it cannot be had, or an HTML page comes that was not asked for.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / ("page.html" if html else "text")
+        download(url, target, None, None, settings)
+        return target.read_text(encoding="utf-8", errors="replace")
+
+
+def _attempt(session: requests.Session, url: str, partial: _Partial, timeout: float) -> None:
     """Send one request and append its body to ``partial``."""
     # identity: a length and a range count the bytes that we hash, not compressed ones.
     headers = {"Accept-Encoding": "identity"}
@@ -106,18 +158,19 @@ def _attempt(
     timeouts = (min(timeout, _CONNECT_SECONDS), timeout)
     try:
         with session.get(url, headers=headers, stream=True, timeout=timeouts) as response:
-            _check_status(response, partial, start, size)
-            _receive(response, partial, size)
+            _check_status(response, partial, start)
+            _receive(response, partial, timeout)
     # The texts of these exceptions hold the URL with its query; none is passed on.
     except requests.exceptions.SSLError:
         raise PlaceError("the server's TLS certificate was not accepted") from None
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
         raise _TryAgain(f"no answer for {timeout:g} s") from None
     except (requests.exceptions.ConnectionError, urllib3.exceptions.HTTPError) as error:
-        if partial.size == size:
+        if partial.size == partial.total:
             return  # all is there but the end mark; the digest decides
         if partial.size:
-            what = f"the connection broke at {partial.size:,} of {size:,} bytes ({_cause(error)})"
+            total = f"of {partial.total:,} bytes" if partial.total else "bytes"
+            what = f"the connection broke at {partial.size:,} {total} ({_cause(error)})"
         else:
             what = f"no connection, or it broke before the first byte ({_cause(error)})"
         raise _TryAgain(what) from None
@@ -132,23 +185,24 @@ def _cause(error: BaseException) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-def _check_status(response: requests.Response, partial: _Partial, start: int, size: int) -> None:
+def _check_status(response: requests.Response, partial: _Partial, start: int) -> None:
     """Accept 200 and a fitting 206; make ``partial`` ready for the body."""
     status = response.status_code
     if status == 206 and start:
         part = re.fullmatch(
             r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
         )
-        if part is None or int(part[1]) != start or part[2] not in ("*", str(size)):
+        total = int(part[2]) if part and part[2] != "*" else partial.total
+        if part is None or int(part[1]) != start or partial.total not in (None, total):
             partial.restart()
             raise _TryAgain("the server sent another range than was asked for")
+        partial.total = total
         partial.resumed = True
         return
     if status == 200:
-        partial.restart()
         etag = response.headers.get("ETag", "")
         strong = etag if etag.startswith('"') else ""  # If-Range takes no weak ETag
-        partial.validator = strong or response.headers.get("Last-Modified")
+        partial.begin(strong or response.headers.get("Last-Modified"))
         return
     if status == 416:  # the file has become shorter than what we hold
         partial.restart()
@@ -173,26 +227,32 @@ def _retry_after(value: str | None) -> float | None:
         return None
 
 
-def _receive(response: requests.Response, partial: _Partial, size: int) -> None:
+def _receive(response: requests.Response, partial: _Partial, timeout: float) -> None:
     first = partial.size == 0
-    # Undecoded: some servers label a .gz file "Content-Encoding: gzip" and mean the file itself.
+    began, counted = time.monotonic(), partial.size
     with partial.path.open("ab") as handle:
-        for block in response.raw.stream(_BLOCK, decode_content=False):
+        # Undecoded: some servers label a .gz "Content-Encoding: gzip" and mean the file itself.
+        while block := response.raw.read1(_BLOCK, decode_content=False):
             if first:
-                _check_first_block(response, block, partial.path.name, size)
+                _check_first_block(response, block, partial)
                 first = False
             handle.write(block)
             handle.flush()
-            if handle.tell() > size:
-                raise PlaceError(f"longer than the {size:,} bytes of the registry")
+            if partial.total is not None and handle.tell() > partial.total:
+                raise PlaceError(f"longer than the {partial.total:,} bytes expected")
+            passed = time.monotonic() - began
+            if passed > timeout:
+                if handle.tell() - counted < _SLOWEST_BYTES_A_SECOND * passed:
+                    raise _TryAgain(f"fewer than 1,024 bytes a second for {passed:.0f} s")
+                began, counted = time.monotonic(), handle.tell()
 
 
-def _check_first_block(response: requests.Response, block: bytes, name: str, size: int) -> None:
-    if looks_like_html(block) and not name.endswith((".html", ".htm")):
+def _check_first_block(response: requests.Response, block: bytes, partial: _Partial) -> None:
+    if looks_like_html(block) and not partial.path.name.endswith((".html", ".htm")):
         raise PlaceError("an HTML page came instead of the file")
     length = response.headers.get("Content-Length", "")
-    if response.status_code == 200 and length.isdecimal() and int(length) != size:
-        raise PlaceError(f"the server announces {int(length):,} bytes, the registry {size:,}")
+    if response.status_code == 200 and length.isdecimal():
+        partial.expect(int(length))
 
 
 def looks_like_html(block: bytes) -> bool:
@@ -200,14 +260,15 @@ def looks_like_html(block: bytes) -> bool:
     return _HTML.match(block.removeprefix(b"\xef\xbb\xbf")) is not None
 
 
-def _check(partial: _Partial, size: int, digest: str, algorithm: str) -> None:
+def _check(partial: _Partial, digest: str | None, algorithm: str) -> None:
     have = partial.size
-    if have < size:  # closed early by a server that announces no length
-        raise _TryAgain(f"truncated: {have:,} of {size:,} bytes")
-    found = file_digest(partial.path, algorithm)
+    if have < (partial.total or 0):  # closed early by a server that announces no length
+        raise _TryAgain(f"truncated: {have:,} of {partial.total:,} bytes")
+    found = digest and file_digest(partial.path, algorithm)
     if found != digest:
+        resumed = partial.resumed
+        partial.restart()
         what = f"wrong {algorithm}: {found} instead of {digest}"
-        if partial.resumed:
-            partial.restart()
+        if resumed:
             raise _TryAgain(what)
-        raise PlaceError(what)
+        raise WrongDigestError(what)

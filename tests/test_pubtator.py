@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balign.errors import DataError
-from balign.evaluate.pubtator import read_annotations
+from balign.pubtator import read_annotations
 
 
 def write(folder, text):
@@ -12,12 +12,21 @@ def write(folder, text):
     return path
 
 
-def test_annotations(corpus):
-    found = read_annotations(corpus.parent / "test_corpus.txt")
-    assert len(found) == 9
-    assert found[0] == ("Heart attack", "Disease", ("D1",))
-    assert found[4] == ("sick", "Disease", ())
-    assert found[5] == ("sick heart attack asthma", "Disease", ("D1", "D2"))
+CORPUS = """1|t|Heart attack
+1|a|They felt sick.
+1\t0\t12\tHeart attack\tDisease\tD1
+1\t23\t27\tsick\tDisease\t-1
+1\t0\t27\tsick heart attack\tDisease\tD1|D2\tsick|heart attack
+1\tCID\tD3\tD1
+"""
+
+
+def test_annotations(tmp_path):
+    assert read_annotations(write(tmp_path, CORPUS)) == [
+        ("Heart attack", "Disease", ("D1",)),
+        ("sick", "Disease", ()),
+        ("sick heart attack", "Disease", ("D1", "D2")),
+    ]
 
 
 def test_windows_line_ends(tmp_path):

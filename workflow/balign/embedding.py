@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -84,8 +84,12 @@ def pad(ids: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch
     return tokens, mask
 
 
-def embed_names(encoder: Encoder, names: Sequence[str], what: str) -> FloatMatrix:
-    """Return the L2-normalised mean-pooled vectors of ``names``, ``[len(names), d]``.
+def embed_names(
+    encoder: Encoder, names: Sequence[str], what: str, pooling: Literal["mean", "cls"] = "mean"
+) -> FloatMatrix:
+    """Return the L2-normalised vectors of ``names``, ``[len(names), d]``.
+
+    A vector is the mean of a name's word pieces, or with ``cls`` the state of its first one.
 
     Names of equal word pieces (such as case variants, where the tokenizer lower-cases) are encoded
     once. Batches are cut from the pieces sorted by length, so the vectors do not depend on the
@@ -104,7 +108,8 @@ def embed_names(encoder: Encoder, names: Sequence[str], what: str) -> FloatMatri
             tokens, mask = pad(batch, encoder.tokenizer.pad_token_id)
             tokens, mask = tokens.to(encoder.device), mask.to(encoder.device)
             states = encoder.model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            pooled = torch.nn.functional.normalize(mean_pool(states, mask), dim=-1)
+            pooled = mean_pool(states, mask) if pooling == "mean" else states[:, 0]
+            pooled = torch.nn.functional.normalize(pooled, dim=-1)
             vectors.append(pooled.cpu().numpy())
     log.info("%s: %d names, %d encoded", what, len(names), len(distinct))
     rows = np.array([place[one] for one in pieces], dtype=np.int64)

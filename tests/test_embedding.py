@@ -4,15 +4,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balign.errors import DataError
-from balign.evaluate import embed
-from balign.evaluate.embed import (
+from balign import embedding as embed
+from balign.embedding import (
     embed_names,
     load_encoder,
     mean_pool,
     nearest_concepts,
     pad,
 )
+from balign.errors import DataError
 
 NAMES = ["asthma", "Heart Attack", "a", "acute disease of the heart in mice", "heart attack", "b c"]
 
@@ -127,3 +127,11 @@ def test_pickled_weights_are_not_loaded(encoder_folder, tmp_path):
     torch.save({}, tmp_path / "pytorch_model.bin")
     with pytest.raises(DataError, match="safetensors"):
         load_encoder(tmp_path)
+
+
+def test_pooling_by_the_first_state(encoder):
+    (vector,) = embed_names(encoder, ["asthma"], "names", "cls")
+    with torch.no_grad():
+        states = encoder.model(**encoder.tokenizer("asthma", return_tensors="pt")).last_hidden_state
+    first = states[0, 0]
+    np.testing.assert_allclose(vector, first / first.norm(), atol=1e-5)

@@ -1,0 +1,200 @@
+"""Reading the files of a release: every line checked, the wanted columns as Arrow tables.
+
+One pass over the bytes, whatever they come from (a file, gzip, a member of an archive). Blocks of
+4 MiB are checked and parsed side by side by Arrow's CSV reader and come out in order, so memory
+does not grow with the file. Arrow is used because it parses only what is asked for and encodes
+repeated values while it does: 1.1 s of processor time for 4 M rows of MRREL, where DuckDB's reader
+with the same casts takes 3.1 s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pc
+
+from balign.errors import DataError
+from balign.kg.lines import LONGEST, Tally, is_good, sift, whole_lines
+from balign.kg.release import COLUMNS, Member, Release
+from balign.progress import track
+
+# MedGen leaves out what is the same in all its rows.
+_CONSTANTS = {"LAT": "ENG", "SUPPRESS": "N"}
+
+
+class ReleaseReader:
+    """The files of a release.
+
+    Attributes:
+        connection: where the queries run.
+        tallies: name of a file → what was read of it.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        release: Release,
+        quarantine: bool,
+        threads: int | None = None,
+    ) -> None:
+        self.connection = connection
+        self.tallies: dict[str, Tally] = {}
+        self._release = release
+        self._quarantine = quarantine
+        self._threads = threads or os.cpu_count() or 1
+        self._expected: dict[str, tuple[int, int]] = {}
+        if self.has("MRFILES"):
+            query = "SELECT FIL, try_cast(RWS AS BIGINT), try_cast(BTS AS BIGINT) FROM rows"
+            for file, lines, size in self.run("MRFILES", query, ("FIL", "RWS", "BTS")):
+                if file and lines is not None and size is not None:
+                    self._expected[file.removesuffix(".RRF")] = lines, size
+
+    @property
+    def medgen(self) -> bool:
+        """Whether the release is MedGen's."""
+        return self._release.members["MRCONSO"].has_header
+
+    def has(self, name: str) -> bool:
+        """Tell whether the release has a file."""
+        return name in self._release.members
+
+    def run(self, name: str, query: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Run a query over one file, read to its end, and return its rows.
+
+        Args:
+            name: the file's name in UMLS, without suffix. One that the release does not have
+                counts as empty.
+            query: SQL over ``rows``, the file's rows. All columns are VARCHAR; an empty one is
+                NULL, and so is one that MedGen does not have; quotes, "NA" and "None" are text.
+            columns: the columns that the query names.
+
+        Raises:
+            DataError: as :meth:`tables`.
+        """
+        schema = pa.schema([(column, pa.string()) for column in columns])
+        tables = self.tables(name, columns) if self.has(name) else iter(())
+        failure: list[DataError] = []
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                for table in tables:
+                    yield from table.to_batches()
+            except DataError as error:  # DuckDB would make another error of it
+                failure.append(error)
+
+        self.connection.register("rows", pa.RecordBatchReader.from_batches(schema, batches()))
+        try:
+            result = self.connection.execute(query).fetchall()
+        finally:
+            self.connection.unregister("rows")
+        if failure:
+            raise failure[0]
+        return result
+
+    def tables(
+        self, name: str, columns: Sequence[str], encoded: Iterable[str] = ()
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of a file in order, as tables of strings.
+
+        Args:
+            name: the file's name in UMLS, without suffix.
+            columns: the columns of the tables.
+            encoded: those that come as dictionaries, for columns of few values.
+
+        Raises:
+            DataError: for a bad line outside of quarantine, a damaged archive, or numbers of lines
+                or bytes other than MRFILES.RRF says.
+        """
+        member = self._release.members[name]
+        tally = self.tallies[name] = Tally()
+        width = len(member.columns)
+        options = _options(member, columns, frozenset(encoded))
+        blocks = whole_lines(track(member.blocks(), f"blocks of {name} read"), member.where, tally)
+        if member.has_header:
+            blocks = _without_header(blocks, tally)
+
+        def parse(block: bytes) -> pa.Table | None:
+            return _parse(block, options) if is_good(block, width) else None
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            waiting: deque[tuple[bytes, Future[pa.Table | None]]] = deque()
+            for block in blocks:
+                waiting.append((block, pool.submit(parse, block)))
+                if len(waiting) > 2 * self._threads:
+                    yield self._next(member, tally, waiting, options)
+            while waiting:
+                yield self._next(member, tally, waiting, options)
+        lines, size = self._expected.get(name, (tally.lines, tally.size))
+        if (tally.lines, tally.size) != (lines, size):
+            raise DataError(
+                f"{tally.lines:,} lines and {tally.size:,} bytes instead of the {lines:,} and "
+                f"{size:,} that MRFILES.RRF says",
+                where=member.where,
+                hint="download the release again, or unpack it again",
+            )
+
+    def _next(
+        self,
+        member: Member,
+        tally: Tally,
+        waiting: deque[tuple[bytes, Future[pa.Table | None]]],
+        options: dict[str, Any],
+    ) -> pa.Table:
+        """Return the first of the tables that are being parsed; bad lines are sifted out here."""
+        block, future = waiting.popleft()
+        table = future.result()
+        if table is None:
+            good = sift(block, len(member.columns), member.where, tally, self._quarantine)
+            return _parse(good, options)
+        tally.lines += block.count(b"\n")
+        return table
+
+
+def _options(member: Member, columns: Sequence[str], encoded: frozenset[str]) -> dict[str, Any]:
+    """Return the arguments of Arrow's reader; after a line's last bar comes an empty column."""
+    absent = [column for column in columns if column not in member.columns]
+    unknown = set(columns) - {*member.columns, *COLUMNS[member.name].split()}
+    assert not unknown, unknown
+    few = pa.dictionary(pa.int32(), pa.string())
+    return {
+        "read_options": pc.ReadOptions(
+            column_names=[*member.columns, "nothing"], block_size=2 * LONGEST, use_threads=False
+        ),
+        "parse_options": pc.ParseOptions(delimiter="|", quote_char=False, escape_char=False),
+        "convert_options": pc.ConvertOptions(
+            check_utf8=False,  # is_good has
+            column_types={column: few if column in encoded else pa.string() for column in columns},
+            include_columns=list(columns),
+            include_missing_columns=bool(absent),
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    }
+
+
+def _parse(block: bytes, options: dict[str, Any]) -> pa.Table:
+    if not block:
+        convert = options["convert_options"]
+        fields = [(name, convert.column_types[name]) for name in convert.include_columns]
+        return pa.schema(fields).empty_table()
+    table = pc.read_csv(pa.BufferReader(block), **options)
+    for name, value in _CONSTANTS.items():
+        place = table.schema.get_field_index(name)
+        if place >= 0 and name not in options["read_options"].column_names:
+            field = table.schema.field(place)
+            constant = pa.repeat(pa.scalar(value, pa.string()), len(table)).cast(field.type)
+            table = table.set_column(place, field, constant)
+    return table
+
+
+def _without_header(blocks: Iterator[bytes], tally: Tally) -> Iterator[bytes]:
+    header, _, rest = next(blocks, b"").partition(b"\n")
+    tally.lines += bool(header)
+    yield rest
+    yield from blocks
