@@ -1,8 +1,8 @@
 """Write a release in Rich Release Format with the size and shape of UMLS, from a seed.
 
 The strings are made up. What is like the real thing (2023AA): the share of atoms that are English
-(0.7) and not suppressed (0.85), 3.9 atoms a concept with a long tail, names of 38 characters on
-average, 180 sources, 75 % of the relations between two atoms with a RELA, each relation written in
+(0.7) and not suppressed (0.85), 3.9 atoms a concept with a long tail, one atom in four with the
+name of another of its concept, 180 sources, 75 % of the relations with a RELA, each relation in
 both directions, one in five given by a second pair of atoms of the same two concepts, degrees by a
 power law. MRFILES.RRF counts the rows and bytes.
 
@@ -48,10 +48,17 @@ FROM range({words}) t(w);
 CREATE TABLE words AS SELECT list(text ORDER BY w) AS texts FROM word;
 """
 
-# The number of atoms of concept c: mean 3.9, one concept in a thousand has over 60.
+# Atom a is the k-th of concept c. A concept has 3.9 on average, one in a thousand over 60.
+_ATOMS = """
+(SELECT c, k, row_number() OVER () AS a
+    FROM (SELECT c, unnest(range(least(300, floor(pow(1 - u(c, 'atoms'), -0.6) * 1.86)::BIGINT)))
+        AS k FROM range({concepts}) t(c)))
+"""
+
 _CONSO = """
 SELECT cui(c) AS CUI,
-    CASE WHEN u(a, 'lat') < 0.7 THEN 'ENG' ELSE ['SPA','FRE','GER','JPN','POR'][1 + pick(a, 'l', 5)] END,
+    CASE WHEN u(a, 'lat') < 0.7 THEN 'ENG'
+        ELSE ['SPA','FRE','GER','JPN','POR'][1 + pick(a, 'l', 5)] END,
     CASE WHEN k = 0 THEN 'P' ELSE 'S' END, 'L' || lpad(pick(a, 'lui', 15000000)::VARCHAR, 8, '0'),
     CASE WHEN k % 2 = 0 THEN 'PF' ELSE 'VO' END, 'S' || lpad(a::VARCHAR, 8, '0'),
     CASE WHEN k % 3 = 0 THEN 'Y' ELSE 'N' END, aui(a),
@@ -59,32 +66,35 @@ SELECT cui(c) AS CUI,
     CASE WHEN u(a, 'scui') < 0.7 THEN 'M' || pick(a, 'sc', 100000000) ELSE '' END, '', sab(a),
     ['PT','SY','AB','LN','PN','FN','IS','ET'][1 + skewed(a, 'tty', 8)],
     'D' || pick(a, 'code', 100000000),
-    array_to_string(list_transform(range(2 + skewed(a, 'length', 9)),
-        lambda p: texts[1 + skewed(a * 16 + p, 'w', {words})]), ' ')
-        || CASE WHEN u(a, 'number') < 0.3 THEN ' ' || pick(a, 'n', 1000) ELSE '' END
-        || CASE WHEN u(a, 'accent') < 0.02 THEN ' (β-é)' ELSE '' END,
+    array_to_string(list_transform(range(2 + skewed(s, 'length', 9)),
+        lambda p: texts[1 + skewed(s * 16 + p, 'w', {words})]), ' ')
+        || CASE WHEN u(s, 'number') < 0.3 THEN ' ' || pick(s, 'n', 1000) ELSE '' END
+        || CASE WHEN u(s, 'accent') < 0.02 THEN ' (β-é)' ELSE '' END,
     CASE WHEN u(a, 'srl') < 0.6 THEN '0' ELSE '3' END,
-    CASE WHEN u(a, 'suppress') < 0.85 THEN 'N' ELSE ['O','E','Y'][1 + pick(a, 'sup', 3)] END, '256', ''
-FROM (SELECT c, k, row_number() OVER () AS a
-    FROM (SELECT c, unnest(range(least(300, floor(pow(1 - u(c, 'atoms'), -0.6) * 1.86)::BIGINT))) AS k
-        FROM range({concepts}) t(c))), words
+    CASE WHEN u(a, 'suppress') < 0.85 THEN 'N' ELSE ['O','E','Y'][1 + pick(a, 'sup', 3)] END,
+    '256', ''
+FROM (SELECT *, CASE WHEN k > 0 AND u(a, 'same') < 0.25 THEN a - 1 ELSE a END AS s FROM {atoms}),
+    words
 """
 
 _REL = """
 SELECT CASE WHEN turned THEN cui(b) ELSE cui(a) END,
     CASE WHEN turned THEN aui(b * 3 + again) ELSE aui(a * 3 + again) END, 'AUI',
-    CASE kind WHEN 0 THEN CASE WHEN turned THEN 'PAR' ELSE 'CHD' END WHEN 1 THEN 'RO' WHEN 2 THEN 'RO'
+    CASE kind WHEN 0 THEN CASE WHEN turned THEN 'PAR' ELSE 'CHD' END
+        WHEN 1 THEN 'RO' WHEN 2 THEN 'RO'
         WHEN 3 THEN CASE WHEN turned THEN 'RB' ELSE 'RN' END
         ELSE CASE WHEN turned THEN 'QB' ELSE 'AQ' END END,
     CASE WHEN turned THEN cui(a) ELSE cui(b) END,
     CASE WHEN turned THEN aui(a * 3 + again) ELSE aui(b * 3 + again) END, 'AUI',
     CASE WHEN label = 0 THEN '' WHEN turned THEN inverses[label] ELSE labels[label] END,
     'R' || lpad((2 * r + turned::BIGINT)::VARCHAR, 9, '0'), '', sab(r // 7), sab(r // 7), '',
-    CASE WHEN turned THEN 'N' ELSE 'Y' END, CASE WHEN u(r, 'sup') < 0.93 THEN 'N' ELSE 'O' END, '', ''
+    CASE WHEN turned THEN 'N' ELSE 'Y' END,
+    CASE WHEN u(r, 'sup') < 0.93 THEN 'N' ELSE 'O' END, '', ''
 FROM (SELECT r, unnest([false, true]) AS turned, skewed(base, 'a', {concepts}) AS a,
         (skewed(base, 'a', {concepts}) + 1 + skewed(base, 'b', {concepts})) % {concepts} AS b,
         r - base AS again, pick(base, 'kind', 5) AS kind,
-        CASE WHEN u(base, 'rela') < 0.25 THEN 0 ELSE 1 + skewed(base, 'label', {labels}) END AS label
+        CASE WHEN u(base, 'rela') < 0.25 THEN 0
+            ELSE 1 + skewed(base, 'label', {labels}) END AS label
     FROM (SELECT r, CASE WHEN u(r, 'again') < 0.2 THEN r - 1 ELSE r END AS base
         FROM range(1, {relations} // 2 + 1) t(r))),
     (SELECT {forward} AS labels, {backward} AS inverses)
@@ -96,13 +106,14 @@ SELECT cui(c), 'T' || lpad((1 + skewed(c, 'tui', 127))::VARCHAR, 3, '0'), 'A1.2'
 FROM range({concepts}) t(c)
 """
 _DEF = """
-SELECT cui(c), aui(c), 'AT' || lpad(c::VARCHAR, 8, '0'), '', sab(c),
+SELECT cui(c), aui(a), 'AT' || lpad(c::VARCHAR, 8, '0'), '', sab(c),
     array_to_string(list_transform(range(12 + pick(c, 'length', 40)),
         lambda p: texts[1 + skewed(c * 64 + p, 'w', {words})]), ' ') || '.', 'N', '256', ''
-FROM range({concepts} // 15) t(c), words
+FROM {atoms}, words WHERE k = 0 AND u(c, 'defined') < 0.07
 """
 _SAB = """
-SELECT cui(s), cui(s), 'SAB' || lpad(s::VARCHAR, 3, '0') || '_2023', 'SAB' || lpad(s::VARCHAR, 3, '0'),
+SELECT cui(s), cui(s), 'SAB' || lpad(s::VARCHAR, 3, '0') || '_2023',
+    'SAB' || lpad(s::VARCHAR, 3, '0'),
     'Source ' || s, 'SAB', '2023', '', '', '2023AA', '', 'contact', 'contact',
     (CASE WHEN s % 5 < 3 THEN 0 ELSE 3 END)::VARCHAR, '1', '1', 'FULL', 'PT', 'AN', 'ENG', 'UTF-8',
     'Y', 'Y', 'Source', 'citation', ''
@@ -138,6 +149,7 @@ def generate(folder: Path, atoms: int, relations: int, seed: int = 1) -> None:
         "words": _VOCABULARY,
         "concepts": round(atoms / 3.86),
         "relations": relations,
+        "atoms": _ATOMS.format(concepts=round(atoms / 3.86)),
         "labels": len(_LABELS),
         "forward": [forward for forward, _ in _LABELS],
         "backward": [backward for _, backward in _LABELS],

@@ -12,6 +12,7 @@ import pytest
 from balign.errors import ConfigError, DataError, SourceError
 from balign.kg.build import kg_build
 from balign.kg.checks import CHECKS, check_database
+from balign.kg.held_out import draw_held_out
 from balign.kg.settings import HeldOutSettings, KgSettings
 from balign.kg.tables import TABLES
 
@@ -260,16 +261,20 @@ def test_threads_of_the_database_do_not_matter(manifests, settings, tmp_path, mo
     ("damage", "check"),
     [
         ("DELETE FROM kg.atom WHERE preferred AND concept = 'C0018681'", "one preferred name"),
-        ("UPDATE kg.concept SET preferred_name = 'x' WHERE concept = 'C0018681'", "one preferred"),
+        (
+            "UPDATE kg.concept SET preferred_name = 'x' WHERE concept = 'C0018681'",
+            "not the preferred",
+        ),
         ("INSERT INTO kg.edge VALUES ('C0018681', 'is_a', 'X:1', 'hpo')", "edges of no concept"),
         ("INSERT INTO kg.edge VALUES ('C0018681', 'is_a', 'C0018681', 'hpo')", "self loops"),
         ("INSERT INTO kg.edge FROM kg.edge LIMIT 1", "edges given twice"),
         ("UPDATE kg.relation SET edges = 0", "wrong count"),
-        ("UPDATE kg.atom SET rank = rank + 1 WHERE NOT preferred", "not dense"),
+        ("UPDATE kg.atom SET rank = rank + 1 WHERE NOT preferred", "gaps in the ranks"),
         ("UPDATE kg.atom SET source = 'x' WHERE held_out", "unknown source"),
         ("UPDATE kg.atom SET held_out = true WHERE preferred", "two held-out names"),
         ("INSERT INTO kg.xref VALUES ('X:1', 'UMLS:C0000001')", "rows of no concept"),
         ("INSERT INTO kg.concept FROM kg.concept LIMIT 1", "given twice"),
+        ("UPDATE kg.atom SET name = 'Seizure!' WHERE held_out", "occur"),
         ("UPDATE kg.atom SET name = ' ' WHERE name = 'Headaches'", "empty names"),
     ],
 )
@@ -277,6 +282,8 @@ def test_checks_find_damage(manifests, settings, built, tmp_path, damage, check)
     built(manifests, settings).close()
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{tmp_path / 'out' / 'kg.duckdb'}' AS kg")
+        connection.execute("CREATE TABLE final_name AS SELECT *, 1 AS class FROM kg.atom")
+        draw_held_out(connection, settings.held_out)
         check_database(connection)
         connection.execute(damage)
         with pytest.raises(DataError, match=check):

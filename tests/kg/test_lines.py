@@ -27,7 +27,8 @@ def read_types(folder, quarantine=False):
     with open_release(folder) as release, duckdb.connect() as connection:
         reader = ReleaseReader(connection, release, quarantine, threads=2)
         columns = COLUMNS["MRSTY"].split()
-        rows = [row for table in reader.tables("MRSTY", columns) for row in table.to_pylist()]
+        tables = reader.read("MRSTY", columns, (), lambda table: table)
+        rows = [row for table in tables for row in table.to_pylist()]
         return [tuple(row.values()) for row in rows], reader.tallies["MRSTY"]
 
 

@@ -16,6 +16,13 @@ CITATIONS = {
     11: ["Aspirin, cardiac failure"],
 }
 
+COMMANDS = """
+import json, sys
+from balign.cli import app
+for arguments in json.loads(sys.argv[1]):
+    app(["linking", *arguments], standalone_mode=False)
+"""
+
 
 def test_every_backend_has_settings_and_a_threshold():
     for name in BACKENDS:
@@ -47,44 +54,58 @@ def test_an_index_of_another_backend_or_none(graph, root, tmp_path):
         open_linker("scispacy", tmp_path / "index", settings)
 
 
-@pytest.mark.parametrize("backend", ["scispacy", "dense", "pubtator"])
-def test_same_bytes_by_command_line_whatever_the_hash_seed_and_threads(
-    backend, graph, make_corpus, encoder_folder, root, tmp_path
+def test_same_bytes_whatever_the_hash_seed_the_threads_and_the_workers(
+    graph, make_corpus, encoder_folder, root, tmp_path
 ):
-    abstracts, sentences = make_corpus(CITATIONS)
+    """Each file is linked by a process of its own, and two by one; seeds and threads differ."""
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "a.txt").write_text(
         f"7|t|{' '.join(CITATIONS[7])}\n7|a|\n7\t0\t13\tHeart failure\tDisease\tC0018801\n"
     )
+    corpora = {}
+    for name, citations in (("one", CITATIONS), ("two", {**CITATIONS, 13: ["HF; TP53 gene (TG)"]})):
+        corpora[name] = [path.rename(tmp_path / f"{name}-{path.name}") for path in
+                         make_corpus(citations)]  # fmt: skip
     linking = {
-        "backend": backend,
         "dictionary": {"stop_words": str(root / "resources/stop_words.txt")},
         "dense": {"model": str(encoder_folder), "min_score": 0},
         "pubtator": {"folder": str(tmp_path / "given")},
     }
-    config = tmp_path / "config.yaml"
-    config.write_text(json.dumps({"linking": linking}))
-    digests = set()
-    for seed, threads in (("1", "1"), ("2", "2")):
-        out = tmp_path / seed
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(root / "workflow"),
-            "PYTHONHASHSEED": seed,
-            "POLARS_MAX_THREADS": threads,
-            "OMP_NUM_THREADS": threads,
-        }
-        for arguments in (
-            ["index", "--database", graph, "--output", out / "index", "--config", config],
-            ["link", "--index", out / "index", "--abstracts", abstracts, "--sentences", sentences,
-             "--output", out / "m.parquet", "--counts", out / "m.json", "--config", config],
-            ["count", "--database", graph, "--abstracts", abstracts, "--mentions",
-             out / "m.parquet", "--counts", out / "m.json", "--output", out / "counts.json"],
-        ):  # fmt: skip
-            command = [sys.executable, "-m", "balign", "linking", *map(str, arguments)]
-            subprocess.run(command, check=True, env=environment, capture_output=True)
-        files = sorted(path for path in out.rglob("*") if path.is_file())
-        whole = b"".join(path.name.encode() + path.read_bytes() for path in files)
-        digests.add((len(files), hashlib.sha256(whole).hexdigest()))
-        assert json.loads((out / "counts.json").read_text())["mentions"] > 0
-    assert len(digests) == 1
+    digests = {}
+    for seed, names in (("1", ("one", "two")), ("2", ("two",)), ("3", ("one",))):
+        commands = []
+        for backend in ("dictionary", "scispacy", "dense", "pubtator"):
+            config, out = tmp_path / f"{backend}.yaml", tmp_path / seed / backend
+            config.write_text(json.dumps({"linking": {"backend": backend, **linking}}))
+            commands.append(
+                ["index", "--database", graph, "--output", out / "index", "--config", config]
+            )
+            for name in names:
+                table, counts = out / f"{name}.parquet", out / f"{name}.json"
+                abstracts, sentences = corpora[name]
+                commands += [
+                    ["link", "--index", out / "index", "--abstracts", abstracts, "--sentences",
+                     sentences, "--output", table, "--counts", counts, "--config", config],
+                    ["count", "--database", graph, "--abstracts", abstracts, "--mentions", table,
+                     "--counts", counts, "--output", out / f"{name}-all.json"],
+                ]  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-c", COMMANDS, json.dumps(commands, default=str)],
+            check=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(root / "workflow"),
+                "PYTHONHASHSEED": seed,
+                "POLARS_MAX_THREADS": seed,
+                "OMP_NUM_THREADS": seed,
+            },
+        )
+        for path in (tmp_path / seed).rglob("*"):
+            if path.is_file():
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                digests.setdefault(path.relative_to(tmp_path / seed), set()).add(digest)
+    assert all(len(found) == 1 for found in digests.values()), digests
+    for backend in ("dictionary", "scispacy", "dense", "pubtator"):
+        for name in corpora:
+            counts = json.loads((tmp_path / "1" / backend / f"{name}-all.json").read_text())
+            assert counts["mentions"] > 0

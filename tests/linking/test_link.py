@@ -1,9 +1,4 @@
-import hashlib
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -101,34 +96,3 @@ def test_a_file_that_is_no_parquet(make_corpus, make_index, tmp_path, content):
         out = (tmp_path / "m.parquet", tmp_path / "m.json")
         linking_link(make_index(ATOMS), abstracts, sentences, LinkingSettings(), *out)
     assert caught.value.where == str(sentences)
-
-
-def test_same_bytes_by_command_line_whatever_the_hash_seed_and_threads(
-    make_database, make_corpus, tmp_path
-):
-    root = Path(__file__).parents[2]
-    database = make_database(ATOMS)
-    abstracts, sentences = make_corpus(CITATIONS)
-    config = tmp_path / "config.yaml"
-    stop_words = root / "resources" / "stop_words.txt"
-    config.write_text(f"linking: {{dictionary: {{stop_words: {stop_words}}}}}\n")
-    digests = set()
-    for seed, threads in (("1", "1"), ("2", "2")):
-        out = tmp_path / seed
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(root / "workflow"),
-            "PYTHONHASHSEED": seed,
-            "POLARS_MAX_THREADS": threads,
-        }
-        for arguments in (
-            ["index", "--database", database, "--output", out / "index", "--config", config],
-            ["link", "--index", out / "index", "--abstracts", abstracts, "--sentences", sentences,
-             "--output", out / "m.parquet", "--counts", out / "m.json", "--config", config],
-        ):  # fmt: skip
-            command = [sys.executable, "-m", "balign", "linking", *map(str, arguments)]
-            subprocess.run(command, check=True, env=environment, capture_output=True)
-        files = sorted(path for path in out.rglob("*") if path.is_file())
-        whole = b"".join(path.name.encode() + path.read_bytes() for path in files)
-        digests.add((len(files), hashlib.sha256(whole).hexdigest()))
-    assert len(digests) == 1

@@ -20,6 +20,7 @@ from balign.corpus.dates import medline_date, partial_date
 from balign.corpus.schema import Row, empty_row
 
 Handler = Callable[[etree._Element, Row], None]
+Handlers = Mapping[Any, Handler]  # of the children of an element, by their names
 
 _MATH = "{http://www.w3.org/1998/Math/MathML}math"
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -33,7 +34,7 @@ def citation_row(element: etree._Element) -> Row:
         ValueError: if the element lacks what every citation has, a PMID first of all.
     """
     row = empty_row()
-    _walk(element, row, _CITATION)
+    walk(element, row, _CITATION)
     if row["pmid"] is None:
         raise ValueError("it has no <PMID> of its own")
     if row["title"] is None:
@@ -82,16 +83,16 @@ def _pieces(element: etree._Element) -> Iterator[str]:
         yield child.tail or ""
 
 
-def _walk(element: etree._Element, row: Row, handlers: Mapping[Any, Handler]) -> None:
+def walk(element: etree._Element, row: Row, handlers: Handlers) -> None:
     for child in element:
         handler = handlers.get(child.tag)
         if handler is not None:
             handler(child, row)
 
 
-def _into(handlers: Mapping[Any, Handler]) -> Handler:
+def _into(handlers: Handlers) -> Handler:
     """Return a handler that goes on with an element's children."""
-    return lambda element, row: _walk(element, row, handlers)
+    return lambda element, row: walk(element, row, handlers)
 
 
 def _text(column: str) -> Handler:
@@ -124,16 +125,16 @@ def _date(column: str) -> Handler:
 
 def _medline_citation(element: etree._Element, row: Row) -> None:
     row["status"] = element.get("Status")
-    _walk(element, row, _MEDLINE_CITATION)
+    walk(element, row, MEDLINE_CITATION)
 
 
 def _article(element: etree._Element, row: Row) -> None:
-    _walk(element, row, _ARTICLE)
+    walk(element, row, ARTICLE)
     row["title"] = row["title"] or ""
 
 
 def _book_document(element: etree._Element, row: Row) -> None:
-    _walk(element, row, _BOOK_DOCUMENT)
+    walk(element, row, _BOOK_DOCUMENT)
     # A whole book has no ArticleTitle; a chapter has both.
     row["title"] = row["title"] or row["journal"] or ""
 
@@ -288,13 +289,13 @@ def _number(text: str, what: str) -> int:
     return int(text)
 
 
-_SHARED: Mapping[Any, Handler] = {
+_SHARED: Handlers = {
     "ArticleTitle": _text("title"),
     "VernacularTitle": _text("vernacular_title"),
     "Abstract": _abstract,
     "Language": _language,
 }
-_ARTICLE: Mapping[Any, Handler] = {
+ARTICLE: Handlers = {
     **_SHARED,
     "Journal": _into(
         {
@@ -308,7 +309,7 @@ _ARTICLE: Mapping[Any, Handler] = {
     "PublicationTypeList": _into({"PublicationType": _publication_type}),
     "ArticleDate": _electronic_date,
 }
-_MEDLINE_CITATION: Mapping[Any, Handler] = {
+MEDLINE_CITATION: Handlers = {
     "PMID": _pmid,
     "DateCompleted": _date("completed"),
     "DateRevised": _date("revised"),
@@ -322,7 +323,7 @@ _MEDLINE_CITATION: Mapping[Any, Handler] = {
     "OtherAbstract": _other_abstract,
     "KeywordList": _keywords,
 }
-_BOOK_DOCUMENT: Mapping[Any, Handler] = {
+_BOOK_DOCUMENT: Handlers = {
     **_SHARED,
     "PMID": _pmid,
     "ArticleIdList": _identifiers,
@@ -331,7 +332,7 @@ _BOOK_DOCUMENT: Mapping[Any, Handler] = {
     "KeywordList": _keywords,
     "DateRevised": _date("revised"),
 }
-_CITATION: Mapping[Any, Handler] = {
+_CITATION: Handlers = {
     "MedlineCitation": _medline_citation,
     "PubmedData": _into({"ArticleIdList": _identifiers}),
     "BookDocument": _book_document,

@@ -25,35 +25,63 @@ from lxml import etree
 
 from balign.errors import DataError
 
-_BLOCK = 1 << 18  # bytes of XML read at once; a piece is at least as long
+_BLOCK = 1 << 16  # bytes of XML read at once; a piece is at least as long
 _LONGEST_PROLOGUE = 1 << 20
 _LINE = re.compile(r"\bline (\d+)")
 _AGAIN = "fetch the file again and compare its checksum with the publisher's"
+
+
+class _File(NamedTuple):
+    source: Path
+    start: bytes  # the root's tags
+    end: bytes
+    parser: etree.XMLParser
 
 
 class Piece(NamedTuple):
     """Some elements of a file.
 
     Attributes:
-        elements: the root of a document that has them as children, in the file's order.
-        line: what to add to an element's ``sourceline`` to have its line in the file.
+        data: their bytes; in the last piece the root's end tag comes after them.
+        line: line feeds before them in the file.
+        is_last: whether it is the last piece.
+        file: what they are from.
     """
 
-    elements: etree._Element
+    data: bytes
     line: int
+    is_last: bool
+    file: _File
+
+    @property
+    def root(self) -> bytes:
+        """The root's start tag."""
+        return self.file.start
+
+    def parse(self, begin: int = 0, end: int | None = None) -> tuple[etree._Element, int]:
+        """Parse whole elements of :attr:`data`.
+
+        Returns:
+            The root of a document that has them as children, and what to add to an element's
+            ``sourceline`` to have its line in the file.
+
+        Raises:
+            DataError: if they are not well-formed; names the file and the line.
+        """
+        source, start, close, parser = self.file
+        if self.is_last and end is None:
+            close = b""
+        line = self.line + self.data.count(b"\n", 0, begin)
+        return _parsed(start + self.data[begin:end] + close, parser, source, line), line
 
 
-def read_pieces(
-    source: Path, roots: Sequence[str], children: Sequence[str], unread: Sequence[str] = ()
-) -> Iterator[Piece]:
+def read_pieces(source: Path, roots: Sequence[str], children: Sequence[str]) -> Iterator[Piece]:
     """Yield the elements below the root of an XML file in UTF-8, plain or gzip (``*.gz``).
 
     Args:
         source: the file.
         roots: names that its outermost element may have.
         children: names of the elements below the root, behind whose ends it may be cut.
-        unread: names of elements inside these whose content nobody reads; they are left out before
-            the parser where that is certain to change nothing else (:func:`_without`).
 
     Raises:
         DataError: names the file and the line or the byte.
@@ -65,7 +93,7 @@ def read_pieces(
     with raw:
         handle = gzip.GzipFile(fileobj=raw) if source.suffix == ".gz" else raw
         try:
-            yield from _read(handle, source, roots, children, unread)
+            yield from _read(handle, source, roots, children)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"not a whole gzip file: {error}",
@@ -75,11 +103,7 @@ def read_pieces(
 
 
 def _read(
-    handle: BufferedIOBase,
-    source: Path,
-    roots: Sequence[str],
-    children: Sequence[str],
-    unread: Sequence[str],
+    handle: BufferedIOBase, source: Path, roots: Sequence[str], children: Sequence[str]
 ) -> Iterator[Piece]:
     parser = etree.XMLParser(
         no_network=True,
@@ -95,44 +119,20 @@ def _read(
             _check_whole(_parsed(rest, parser, source, 0), source, roots)
             return
         rest += more
-    head, tail = found[0], b"</" + found[1] + b">"
-    _check_prologue(_parsed(rest[: found.end()] + tail, parser, source, 0), source)
+    file = _File(source, found[0], b"</" + found[1] + b">", parser)
+    _check_prologue(_parsed(rest[: found.end()] + file.end, parser, source, 0), source)
     line = rest.count(b"\n", 0, found.start())
     rest = rest[found.end() :]
     ends = [f"</{name}>".encode() for name in children]
-    names = [(f"<{name}".encode(), f"</{name}>".encode()) for name in unread]
     while more := handle.read(_BLOCK):
         rest += more
-        cut = max(rest.rfind(end) + len(end) if end in rest else 0 for end in ends)
+        # Behind the last of the first of these that there is: nearly always near the end.
+        cut = next((at + len(end) for end in ends if (at := rest.rfind(end)) >= 0), 0)
         if cut:
-            piece = rest[:cut]
-            if unread:
-                piece = _without(piece, ends[0], names)
-            yield Piece(_parsed(head + piece + tail, parser, source, line), line)
+            yield Piece(rest[:cut], line, False, file)
             line += rest.count(b"\n", 0, cut)
             rest = rest[cut:]
-    yield Piece(_parsed(head + rest, parser, source, line), line)
-
-
-def _without(piece: bytes, end: bytes, names: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Leave out the elements that nobody reads, their line feeds excepted.
-
-    In XML without comments and CDATA sections every ``<`` begins a tag. An element is left out only
-    if its two tags are plain, stand in one child of the root and have no third between them; all
-    else goes to the parser as it is.
-    """
-    if b"<!" in piece:
-        return piece
-    children = piece.split(end)
-    for place, child in enumerate(children):
-        for opening, closing in names:
-            before, found, rest = child.partition(opening)
-            if found and rest[:1] in (b">", b" "):
-                inside, closed, after = rest.partition(closing)
-                if closed and opening not in inside and inside[: inside.find(b">")][-1:] != b"/":
-                    child = before + b"\n" * inside.count(b"\n") + after
-        children[place] = child
-    return end.join(children)
+    yield Piece(rest, line, True, file)
 
 
 def _parsed(piece: bytes, parser: etree.XMLParser, source: Path, line: int) -> etree._Element:

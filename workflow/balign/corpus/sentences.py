@@ -1,6 +1,6 @@
 """Sentences as exact spans of code points.
 
-syntok finds the borders and a thin layer mends what it gets wrong in biomedical text.
+sentencex finds the borders and a thin layer mends what it gets wrong in biomedical text.
 docs/corpus.md has the figures (benchmarks/corpus/sentences.py).
 """
 
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from syntok import segmenter
-from syntok.tokenizer import Tokenizer
+from sentencex import segment
 
 Span = tuple[int, int, str]
 """Start, end (half open) and section of a sentence in its citation's ``text``."""
@@ -19,22 +18,20 @@ Span = tuple[int, int, str]
 Sections = Sequence[tuple[str, str]]
 """Name and text of each section of an abstract."""
 
-# Contractions stay as written, or the tokens would not be pieces of the text.
-_TOKENIZER = Tokenizer(replace_not_contraction=False)
-
-# No sentence ends here: after these words and a full stop; before a number after "max." and the
-# like; before a word of small letters, which begins no sentence in print unless it is a symbol such
+# No sentence ends here: after these words and a full stop; after the number of a part ("2. The");
+# before a number after "max." and the like; before a word of small letters, which begins no sentence in print unless it is a symbol such
 # as "p53", "c-Myc" or "mRNA".
 _OPEN_END = re.compile(
     r"(?:^|[\s(\[])(?:approx|ca|cf|viz|figs?|tabs?|suppl|sect|chap|eqs?|refs?|subsp|ssp|ser|var|vs"
     r"|resp|nos?)\.\s*$",
     re.IGNORECASE,
 )
+_PART = re.compile(r"(?:^|[.!?]\s)\d{1,2}\.\s*$")
 _BEFORE_NUMBER = re.compile(r"(?<![\d\s])\s(?:max|min|av|temp|conc|dil)\.\s*$", re.IGNORECASE)
 _SMALL_WORD = re.compile(r"[a-z]+(?![\w-])")
 
 # A sentence begins here: after a number and its unit, or a letter that names a kind ("vitamin D."),
-# where syntok sees an initial; before a symbol that begins with a small letter; after a reference
+# where libraries see an initial; before a symbol that begins with a small letter; after a reference
 # that follows the full stop.
 _CAPITAL = r"(?=[A-Z][a-z]|[A-Z]\s)"
 _BEGINNING = re.compile(
@@ -70,11 +67,20 @@ def citation_spans(title: str, sections: Sections) -> list[Span]:
 def section_spans(text: str) -> list[tuple[int, int]]:
     """Return the sentences of a text as spans: ordered, apart, without white space at their ends.
 
-    syntok says where sentences begin; a sentence reaches from its beginning to the next one's. So
-    every character but white space is in exactly one sentence, whatever tokens syntok leaves out.
+    sentencex says where sentences begin; a sentence reaches from its beginning to the next one's.
+    So every character but white space is in exactly one sentence, whatever sentencex leaves out.
     """
-    tokens = _TOKENIZER.tokenize(text)
-    return _trimmed(text, mended(text, (found[0].offset for found in segmenter.segment(tokens))))
+    return _trimmed(text, mended(text, _begins(text)))
+
+
+def _begins(text: str) -> Iterator[int]:
+    """Yield where the sentences that sentencex finds begin; it gives strings, not places."""
+    end = 0
+    for sentence in map(str.strip, segment("en", text)):
+        begin = text.find(sentence, end) if sentence else -1
+        if begin >= 0:
+            yield begin
+            end = begin + len(sentence)
 
 
 def mended(text: str, begins: Iterable[int]) -> list[int]:
@@ -89,6 +95,7 @@ def _inside(text: str, place: int) -> bool:
     return bool(
         _SMALL_WORD.match(text, place)
         or _OPEN_END.search(before)
+        or _PART.search(before)
         or (text[place : place + 1].isdecimal() and _BEFORE_NUMBER.search(before))
     )
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import polars as pl
+from polars.datatypes import DataType, DataTypeClass
 
 from balign.corpus.sentences import citation_spans, citation_text
 from balign.errors import DataError
@@ -17,16 +18,15 @@ from balign.pubtator import NIL
 
 _TEXT = re.compile(r"(\d+)\|([ta])\|(.*)")
 
-GOLD_SCHEMA: pl.Schema = pl.Schema(
-    {
-        "pmid": pl.Int64,
-        "start": pl.Int32,
-        "end": pl.Int32,
-        "surface": pl.String,
-        "type": pl.String,
-        "identifiers": pl.List(pl.String),
-    }
-)
+_GOLD: dict[str, DataType | DataTypeClass] = {
+    "pmid": pl.Int64,
+    "start": pl.Int32,
+    "end": pl.Int32,
+    "surface": pl.String,
+    "type": pl.String,
+    "identifiers": pl.List(pl.String),
+}
+GOLD_SCHEMA = pl.Schema(_GOLD)
 
 
 def read_gold(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

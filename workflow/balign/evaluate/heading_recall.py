@@ -1,8 +1,8 @@
 """How many of a citation's MeSH headings its linked concepts name.
 
 Check tags are left out: indexers give them by rule, mostly without the text's naming them.
-Headings come from reading the whole article, so that no linker of abstracts reaches 1. Citations without any mention, most of which have no abstract
-and were not linked, are left out.
+Headings come from reading the whole article, so that no linker of abstracts reaches 1. Citations
+without any mention, most of which have no abstract and were not linked, are left out.
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ def kg_build(
         try:
             connection.execute("ATTACH $path AS kg", {"path": str(temporary)})
             result = _fill(connection, ontologies, folders, settings, threads)
+            log.info("all tables written")
             check_database(connection)
             connection.execute("CHECKPOINT kg; DETACH kg")
         except _OUT_OF_SPACE as error:
@@ -151,9 +152,11 @@ def _fill(
             )
         log.info("%s", ", ".join(f"{count:,} {what}" for what, count in merged.counts.items()))
         read = _insert_ontologies(connection, ontologies, folders, merged)
+        log.info("names and relations of %d ontologies read", len(ontologies))
         make_final(connection)
         held_out = draw_held_out(connection, settings.held_out)
         write_names(connection)
+        log.info("names written")
         edges, doc = Edges(), NO_DOC
         edges.add_ontologies(connection)
         if reader:
@@ -161,6 +164,7 @@ def _fill(
             edges.add_release(reader, settings.rrf, concepts["concept"].combine_chunks())
             doc = read_doc(connection)
         edges.write(connection, doc)
+        log.info("edges written")
         dropped["MRREL"] = edges.counts
     tallies = reader.tallies if reader else {}
     rejects = [reject for tally in tallies.values() for reject in tally.rejects]

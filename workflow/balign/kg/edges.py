@@ -8,7 +8,8 @@ positions of head, relation and tail in their lists, 25, 13 and 25 bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import duckdb
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from balign.errors import DataError
 from balign.kg.cui import SIZE, cui_numbers
+from balign.kg.filters import is_in, keep, mapped
 from balign.kg.relations import fold_relations, label
 from balign.kg.scan import ReleaseReader
 from balign.kg.settings import RrfSettings
@@ -26,6 +28,7 @@ from balign.kg.settings import RrfSettings
 _TAIL, _HEAD = 25, 38  # bits behind the relation and behind the head
 _RELATIONS = 1 << (_HEAD - _TAIL)
 _HUBS = 20
+_BATCH = 1 << 17  # edges
 _MOST_RESTRICTED = 9  # for a source of edges alone, of which nothing is known
 
 _MACROS = f"""
@@ -34,18 +37,12 @@ CREATE OR REPLACE TEMP MACRO relation_of(key) AS ((key >> {_TAIL}) & {_RELATIONS
 CREATE OR REPLACE TEMP MACRO tail_of(key) AS (key & {(1 << _TAIL) - 1})::UINTEGER;
 """
 
-_WRITE = """
-CREATE TABLE kg.edge AS
-    SELECT h.concept AS head, r.relation, t.concept AS tail, s.source
-    FROM edge_key k JOIN kg.concept h ON h.rowid = head_of(key)
-        JOIN canonical r ON r.number = relation_of(key)
-        JOIN kg.concept t ON t.rowid = tail_of(key) JOIN edge_source s ON s.number = k.source
-    ORDER BY key;
+_WRITE_RELATIONS = """
 CREATE TABLE kg.relation AS
     SELECT relation, label, edges FROM canonical
         JOIN (SELECT relation_of(key) AS number, count(*) AS edges FROM edge_key GROUP BY number)
         USING (number)
-    ORDER BY relation;
+    ORDER BY relation
 """
 
 _DEGREES = """
@@ -80,6 +77,7 @@ class Edges:
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self._lock = threading.Lock()
         self._relations: dict[str, int] = {}
         self._sources: dict[str, int] = {}
         self._keys: list[npt.NDArray[np.uint64]] = []
@@ -100,40 +98,60 @@ class Edges:
         """
         nodes = _node_table(concepts)
         columns = ("CUI1", "REL", "CUI2", "RELA", "SAB", "SUPPRESS")
-        for table in reader.tables("MRREL", columns, ("REL", "RELA", "SAB", "SUPPRESS")):
+
+        def edges_of(table: pa.Table) -> tuple[dict[str, int], list[npt.NDArray[np.int64]]]:
             cui1, rel, cui2, rela, sab, suppress = (
                 table[name].combine_chunks() for name in columns
             )
             head, tail = _nodes_of(cui2, nodes), _nodes_of(cui1, nodes)
-            relation = _encode(rela, self._relations)
-            relation = np.where(relation >= 0, relation, _encode(rel, self._relations))
-            source = _encode(sab, self._sources)
-            kept = np.ones(len(table), bool)
-            for reason, good in {
-                "rows suppressed": _is_in(suppress, settings.suppress),
-                "rows of other sources": _is_in(sab, settings.sources),
-                "rows of excluded relations": ~_is_in(rel, settings.exclude_relations),
-                "self loops": _differ(cui1, cui2),
-                "rows of a concept without a kept name": (head >= 0) & (tail >= 0),
-                "rows without a relation or a source": (relation >= 0) & (source >= 0),
-            }.items():
-                dropped = int((kept & ~good).sum())
-                if dropped:
-                    self.counts[reason] = self.counts.get(reason, 0) + dropped
-                kept &= good
-            self._add(*(column[kept] for column in (head, relation, tail, source)))
+            relation = self._encode(rela, self._relations)
+            relation = np.where(relation >= 0, relation, self._encode(rel, self._relations))
+            source = self._encode(sab, self._sources)
+            counts: dict[str, int] = {}
+            kept = keep(
+                {
+                    "rows suppressed": is_in(suppress, settings.suppress),
+                    "rows of other sources": is_in(sab, settings.sources),
+                    "rows of excluded relations": ~is_in(rel, settings.exclude_relations),
+                    "rows of a concept without a kept name": (head >= 0) & (tail >= 0),
+                    "self loops": head != tail,
+                    "rows without a relation or a source": (relation >= 0) & (source >= 0),
+                },
+                counts,
+            )
+            return counts, [column[kept] for column in (head, relation, tail, source)]
+
+        encoded = ("REL", "RELA", "SAB", "SUPPRESS")
+        for counts, rows in reader.read("MRREL", columns, encoded, edges_of):
+            for reason, number in counts.items():
+                self.counts[reason] = self.counts.get(reason, 0) + number
+            self._add(*rows)
 
     def add_ontologies(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Add the rows of ``stage_edge``."""
+        """Add the rows of ``stage_edge``.
+
+        Raises:
+            DataError: for more concepts in ``kg.concept`` than can be numbered.
+        """
+        ((concepts,),) = connection.execute("SELECT count(*) FROM kg.concept").fetchall()
+        if concepts > 1 << _TAIL:
+            raise DataError(f"{concepts:,} concepts; at most {1 << _TAIL:,} can be numbered")
         rows = connection.sql(
             """SELECT h.rowid AS head, relation, t.rowid AS tail, e.source
             FROM stage_edge e JOIN kg.concept h ON h.concept = head
                 JOIN kg.concept t ON t.concept = tail"""
         ).to_arrow_table()
         head, tail = (rows[name].to_numpy() for name in ("head", "tail"))
-        relation = _encode(rows["relation"].dictionary_encode(), self._relations)
-        source = _encode(rows["source"].dictionary_encode(), self._sources)
+        relation, source = (
+            self._encode(rows[name].combine_chunks().dictionary_encode(), numbers)
+            for name, numbers in (("relation", self._relations), ("source", self._sources))
+        )
         self._add(head, relation, tail, source)
+
+    def _encode(self, column: pa.DictionaryArray, numbers: dict[str, int]) -> npt.NDArray[np.int64]:
+        """Return the numbers of a column's strings, new ones added; -1 for NULL."""
+        with self._lock:
+            return mapped(column, lambda name: numbers.setdefault(name, len(numbers)), -1)
 
     def _add(
         self,
@@ -143,7 +161,9 @@ class Edges:
         source: npt.NDArray[np.int64],
     ) -> None:
         if len(self._relations) > _RELATIONS:
-            raise DataError(f"over {_RELATIONS:,} relations, more than UMLS has ever had")
+            raise DataError(
+                f"{len(self._relations):,} relations; at most {_RELATIONS:,} are allowed"
+            )
         self._keys.append((head << _HEAD | relation << _TAIL | tail).astype(np.uint64))
         self._key_sources.append(source.astype(np.uint16))
 
@@ -171,12 +191,13 @@ class Edges:
         )
         connection.register("keys", table)
         connection.execute(
-            "CREATE TABLE edge_key AS SELECT key, min(source) AS source FROM keys GROUP BY key"
+            "CREATE TABLE edge_key AS SELECT key, min(source) AS source FROM keys GROUP BY key "
+            "ORDER BY key"
         )
         connection.unregister("keys")
         self._keys, self._key_sources = [], []
-        connection.execute(_WRITE)
-        ((edges,),) = connection.execute("SELECT count(*) FROM edge_key").fetchall()
+        connection.execute(_WRITE_RELATIONS)
+        edges = _write_edges(connection)
         self.counts["rows folded into an edge with another row"] = rows - edges
 
     def _fold(
@@ -250,28 +271,42 @@ def _nodes_of(names: pa.StringArray, nodes: npt.NDArray[np.int32]) -> npt.NDArra
     return nodes[cui_numbers(names)].astype(np.int64)  # -1 finds the last, which is -1
 
 
-def _differ(left: pa.StringArray, right: pa.StringArray) -> npt.NDArray[np.bool_]:
-    return np.asarray(pc.not_equal(left, right).fill_null(True), dtype=bool)
+def _write_edges(connection: duckdb.DuckDBPyConnection) -> int:
+    """Write ``kg.edge`` in the order of ``edge_key``; return the number of edges.
 
+    The numbers become strings as Arrow dictionaries, which keeps the order and is 4 x faster than
+    three joins and a sort of strings.
+    """
+    keys = connection.sql("SELECT key, source FROM edge_key").to_arrow_table()
+    names = [
+        connection.sql(query).to_arrow_table().column(0).combine_chunks()
+        for query in (
+            "SELECT concept FROM kg.concept",
+            "SELECT relation FROM canonical ORDER BY number",
+            "SELECT source FROM edge_source ORDER BY number",
+        )
+    ]
+    concepts, relations, sources = names
 
-def _encode(column: Any, numbers: dict[str, int]) -> npt.NDArray[np.int64]:
-    """Return the numbers of an encoded column's strings, new ones added; -1 for NULL."""
-    parts = [np.empty(0, np.int64)]
-    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-        names = chunk.dictionary.to_pylist()
-        found = [numbers.setdefault(name, len(numbers)) for name in names]
-        indices = chunk.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
-        parts.append(np.array([*found, -1], np.int64)[indices])
-    return np.concatenate(parts)
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in keys.to_batches(max_chunksize=_BATCH):
+            key = batch["key"].to_numpy().astype(np.int64)
+            columns = (
+                (key >> _HEAD, concepts),
+                (key >> _TAIL & (_RELATIONS - 1), relations),
+                (key & ((1 << _TAIL) - 1), concepts),
+                (batch["source"].to_numpy(), sources),
+            )
+            yield pa.RecordBatch.from_arrays(
+                [pc.take(strings, pa.array(numbers)) for numbers, strings in columns],
+                schema=schema,
+            )
 
-
-def _is_in(column: pa.DictionaryArray, values: Sequence[str] | None) -> npt.NDArray[np.bool_]:
-    """Tell which rows have one of ``values``, NULL being ''; all have if it is None."""
-    if values is None:
-        return np.ones(len(column), bool)
-    good = [name in values for name in column.dictionary.to_pylist()]
-    indices = column.indices.fill_null(len(good)).to_numpy(zero_copy_only=False)
-    return np.array([*good, "" in values], bool)[indices]
+    schema = pa.schema([(name, pa.string()) for name in ("head", "relation", "tail", "source")])
+    connection.register("edges", pa.RecordBatchReader.from_batches(schema, batches()))
+    connection.execute("CREATE TABLE kg.edge AS SELECT * FROM edges")
+    connection.unregister("edges")
+    return len(keys)
 
 
 def _turned(

@@ -1,8 +1,8 @@
 """The synonyms that are held out to test zero-shot linking.
 
 A name may be held out if it is not its concept's preferred name, is a true synonym (no narrow,
-broad or related one, no disease name of an annotation file), has a letter and at least so many
-characters, and
+broad or related one, no disease name of an annotation file), has a letter with two cases and at
+least so many characters, and
 
 - its form, without case, accents and anything but letters and digits, is that of no other name in
   the whole graph; and
@@ -38,7 +38,7 @@ CREATE TEMP TABLE candidate AS
     SELECT concept, name, sha256(concat_ws(chr(9), $seed, concept, name)) AS draw
     FROM formed SEMI JOIN (SELECT form FROM formed GROUP BY form HAVING count(*) = 1) USING (form)
     WHERE rank > 0 AND class <= 1 AND length(name) >= $min_characters
-        AND regexp_matches(plain(name), '\p{L}')
+        AND lower(name) <> upper(name)
 """
 
 # The concepts' names are taken apart for the first candidates only: it costs 10 us a name.
@@ -65,17 +65,18 @@ def draw_held_out(
     """Make the table ``held_out`` (concept, name) from ``final_name``.
 
     Returns:
-        the number of names that are unique and long enough, and of those drawn.
+        the number of names that are unique and long enough, and of those drawn. The forms of all
+        names stay in the table ``formed`` (concept, name, rank, class, form).
     """
     connection.execute(_MACROS)
     if not settings.count:
         connection.execute("CREATE TABLE held_out AS SELECT concept, name FROM final_name LIMIT 0")
+        connection.execute(f"{_FORMS} LIMIT 0")
         return {"candidates": 0, "drawn": 0}
     connection.execute(_FORMS)
     connection.execute(
         _CANDIDATES, {"seed": str(settings.seed), "min_characters": settings.min_characters}
     )
-    connection.execute("DROP TABLE formed")
     ((candidates,),) = connection.execute("SELECT count(*) FROM candidate").fetchall()
     first = 4 * settings.count
     while True:

@@ -7,22 +7,26 @@ Chapter 3 of the UMLS Reference Manual describes the files. The relations follow
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from balign.errors import DataError
-from balign.kg.cui import cui_numbers
+from balign.kg.cui import SIZE, cui_numbers
+from balign.kg.filters import Mask, is_in, keep, mapped
 from balign.kg.scan import ReleaseReader
 from balign.kg.semantic_groups import SEMANTIC_TYPES
 from balign.kg.settings import RrfSettings
 
 # A code of one source may stand in several concepts: a MeSH descriptor's entry terms do. The
 # concept of its main heading is the code's; nothing else says so than the term type.
-_HEAD = "CASE WHEN tty IN ('MH', 'NM') THEN 0 WHEN tty IN ('PT', 'PF') THEN 1 ELSE 2 END"
+_HEAD = "CASE WHEN tty IN ('MH', 'NM') THEN '0' WHEN tty IN ('PT', 'PF') THEN '1' ELSE '2' END"
 _IDENTIFIER = """CASE
     WHEN code = 'NOCODE' THEN NULL
     WHEN sab = 'MSH' THEN 'MESH:' || code
@@ -32,27 +36,36 @@ _IDENTIFIER = """CASE
     WHEN contains(code, ':') THEN code
     ELSE sab || ':' || code END"""
 
-# The best name of a concept comes first: by MRRANK, which ranks pairs of source and term type, and
-# by the Metathesaurus' own choice among equals (TS, STT, ISPREF).
-_POSITION = "(9999 - coalesce(rank, 0)) * 8 + 7 - form"
-
-# One row a (concept, name): its best place in that order, and of the sources that give the name
-# the least restricted one.
-_NAMES = f"""
+# One row a (concept, name): its best place among the concept's names, and of the atoms that give
+# the name the least restricted one, the better placed of equals. One number says which atom that
+# is: its level, its place and its row.
+_NAMES = """
+CREATE TABLE rrf_name AS
+    SELECT min((level::UBIGINT << 48) | (position::UBIGINT << 30) | rowid) AS atom,
+        min(position) AS position
+    FROM rrf_atom GROUP BY concept, name;
 INSERT INTO stage_name
-    SELECT concept, name, best.sab, best.code, best.tty, 1, 0, position, best.level
-    FROM (SELECT concept, name, min({_POSITION}) AS position,
-            min(struct_pack(level := level, position := {_POSITION}, sab := sab, tty := tty,
-                code := coalesce(code, 'NOCODE'))) AS best
-        FROM (SELECT c.*, rank, greatest(srl, coalesce(restriction, 0)) AS level
-            FROM rrf_conso c LEFT JOIN rrf_rank USING (sab, tty)
-                LEFT JOIN rrf_source ON source = sab)
-        WHERE reason IS NULL GROUP BY concept, name)
+    SELECT concept, name, sab, code, tty, 1, 0, n.position, level
+    FROM rrf_name n JOIN rrf_atom a ON a.rowid = n.atom & ((1 << 30) - 1);
+DROP TABLE rrf_name;
 """
+_RANKS = 10_000  # MRRANK.RANK has four digits
+_UNKNOWN_LEVEL = 9
 
-_ATOM_COLUMNS = (
-    *("CUI", "LAT", "TS", "STT", "ISPREF", "AUI"),
-    *("SAB", "TTY", "CODE", "STR", "SRL", "SUPPRESS"),
+_ENCODED = ("LAT", "TS", "STT", "ISPREF", "SAB", "TTY", "SRL", "SUPPRESS")
+_ATOM_COLUMNS = ("CUI", "AUI", "CODE", "STR", *_ENCODED)
+_STRINGS = pa.dictionary(pa.int32(), pa.string())
+_ATOMS = pa.schema(
+    [
+        ("concept", pa.string()),
+        ("name", pa.string()),
+        ("sab", _STRINGS),
+        ("code", pa.string()),
+        ("tty", _STRINGS),
+        ("aui", pa.string()),
+        ("position", pa.int32()),
+        ("level", pa.uint8()),
+    ]
 )
 
 
@@ -69,8 +82,7 @@ def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> dict[str, dict[str
         DataError: for a file that breaks the format; it names the file and the line.
     """
     _read_small_files(reader)
-    types = _chosen_types(reader, settings)
-    counts = {"MRCONSO": _read_names(reader, settings, types)}
+    counts = {"MRCONSO": _read_names(reader, settings)}
     counts["MRSTY"] = _read_types(reader)
     counts["MRDEF"] = _read_definitions(reader, settings)
     # All that MedGen gives away is free; of another release nothing is that does not say so.
@@ -84,32 +96,16 @@ def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> dict[str, dict[str
             SELECT 'UMLS', coalesce(max(version), ''), '{whole}', 0, 0 FROM rrf_source;
         INSERT INTO stage_source
             SELECT DISTINCT source, '', '{licence}', {level}, 0
-            FROM (SELECT sab AS source FROM rrf_conso UNION SELECT source FROM stage_definition)
+            FROM (SELECT sab AS source FROM rrf_atom UNION SELECT source FROM stage_definition)
             WHERE source NOT IN (SELECT source FROM stage_source);
-        DROP TABLE rrf_conso"""
+        DROP TABLE rrf_atom"""
     )
     return counts
-
-
-def conditions_sql(conditions: dict[str, str]) -> str:
-    """Return SQL that gives the first reason (by number) whose condition a row fails, or NULL."""
-    cases = " ".join(
-        f"WHEN NOT ({test}) THEN {number}" for number, test in enumerate(conditions.values())
-    )
-    return f"(CASE {cases} END)::UTINYINT"
 
 
 def quoted(text: str) -> str:
     """Return a string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def is_in(column: str, values: Iterable[str] | None) -> str:
-    """Return an SQL condition: the column, NULL as '', is one of ``values``; all are if None."""
-    if values is None:
-        return "true"
-    listed = ", ".join(map(quoted, values))
-    return f"coalesce({column}, '') IN ({listed})" if listed else "false"
 
 
 def _read_small_files(reader: ReleaseReader) -> None:
@@ -143,70 +139,68 @@ def _read_small_files(reader: ReleaseReader) -> None:
     )
 
 
-def _chosen_types(reader: ReleaseReader, settings: RrfSettings) -> str:
-    """Return the SQL condition for a concept of the semantic types that are asked for."""
+def _chosen(reader: ReleaseReader, settings: RrfSettings) -> Mask | None:
+    """Return [SIZE + 1] which concepts, by number, have a semantic type that is asked for."""
     if settings.semantic_types is None and settings.semantic_groups is None:
-        return "true"
+        return None
     wanted = set(settings.semantic_types or ())
     groups = settings.semantic_groups or ()
     wanted |= {tui for tui, (group, _) in SEMANTIC_TYPES.items() if group in groups}
     listed = ", ".join(map(quoted, sorted(wanted)))
-    reader.connection.execute(
-        f"""CREATE TABLE rrf_chosen AS SELECT DISTINCT concept FROM rrf_type
-        WHERE STY IN ({listed}) OR TUI IN ({listed})"""
-    )
-    return "CUI IN (SELECT concept FROM rrf_chosen)"
+    found = reader.connection.sql(
+        f"SELECT DISTINCT concept FROM rrf_type WHERE STY IN ({listed}) OR TUI IN ({listed})"
+    ).to_arrow_table()
+    chosen = np.zeros(SIZE + 1, bool)
+    chosen[cui_numbers(found["concept"].combine_chunks())] = True
+    chosen[-1] = False
+    return chosen
 
 
-def _read_names(reader: ReleaseReader, settings: RrfSettings, types: str) -> dict[str, int]:
-    conditions = {
-        "rows of other languages": is_in("LAT", settings.languages),
-        "rows suppressed": is_in("SUPPRESS", settings.suppress),
-        "rows of other sources": is_in("SAB", settings.sources),
-        "rows of other term types": is_in("TTY", settings.term_types),
-        "rows of other semantic types": types,
-        "rows without a name": "trim(coalesce(STR, '')) <> ''",
-    }
-    # A dropped row keeps its reason alone, so that one pass both reads and counts.
-    kept = ", ".join(
-        f"CASE WHEN reason IS NULL THEN {column} END AS {name}"
-        for name, column in {
-            "concept": "CUI",
-            "name": "trim(STR)",
-            "sab": "SAB",
-            "code": "CODE",
-            "tty": "TTY",
-            "aui": "AUI",
-        }.items()
-    )
+def _read_names(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
     connection = reader.connection
-    reader.run(
-        "MRCONSO",
-        f"""CREATE TABLE rrf_conso AS SELECT reason, {kept},
-            ((TS = 'P')::UTINYINT * 4 + (STT = 'PF')::UTINYINT * 2 + (ISPREF = 'Y')::UTINYINT)
-                AS form,
-            CASE WHEN SRL IS NULL THEN 0 ELSE coalesce(try_cast(SRL AS UTINYINT), 9) END AS srl
-        FROM (SELECT *, {conditions_sql(conditions)} AS reason FROM rows)""",
-        (
-            "CUI",
-            "LAT",
-            "TS",
-            "STT",
-            "ISPREF",
-            "AUI",
-            "SAB",
-            "TTY",
-            "CODE",
-            "STR",
-            "SRL",
-            "SUPPRESS",
-        ),
-    )
+    chosen = _chosen(reader, settings)
+    ranks = {(sab, tty): rank for sab, tty, rank in connection.execute("FROM rrf_rank").fetchall()}
+    levels = dict(connection.execute("SELECT source, restriction FROM rrf_source").fetchall())
+    counts: dict[str, int] = {}
+
+    def atoms_of(table: pa.Table) -> tuple[dict[str, int], pa.Table]:
+        column = {name: table[name].combine_chunks() for name in _ATOM_COLUMNS}
+        names = pc.utf8_trim(column["STR"].fill_null(""), " ")
+        counts: dict[str, int] = {}
+        conditions = {
+            "rows of other languages": is_in(column["LAT"], settings.languages),
+            "rows suppressed": is_in(column["SUPPRESS"], settings.suppress),
+            "rows of other sources": is_in(column["SAB"], settings.sources),
+            "rows of other term types": is_in(column["TTY"], settings.term_types),
+            "rows without a name": np.asarray(pc.not_equal(names, ""), dtype=bool),
+        }
+        if chosen is not None:
+            conditions["rows of other semantic types"] = chosen[cui_numbers(column["CUI"])]
+        kept = keep(conditions, counts)
+        atoms = pa.table(
+            [
+                *(column["CUI"], names, column["SAB"], column["CODE"].fill_null("NOCODE")),
+                *(column["TTY"], column["AUI"]),
+                pa.array(_positions(column, ranks), pa.int32()),
+                pa.array(_levels(column, levels), pa.uint8()),
+            ],
+            schema=_ATOMS,
+        )
+        return counts, atoms.filter(pa.array(kept))
+
+    def tables() -> Iterator[pa.Table]:
+        for found, atoms in reader.read("MRCONSO", _ATOM_COLUMNS, _ENCODED, atoms_of):
+            for reason, number in found.items():
+                counts[reason] = counts.get(reason, 0) + number
+            yield atoms
+
+    reader.load("CREATE TABLE rrf_atom AS SELECT * FROM rows", _ATOMS, tables())
     connection.execute(_NAMES)
     connection.execute(
         f"""CREATE TABLE rrf_xref AS
-        SELECT first(concept ORDER BY {_HEAD}, form DESC, concept) AS concept, identifier
-        FROM (SELECT *, {_IDENTIFIER} AS identifier FROM rrf_conso WHERE reason IS NULL)
+        SELECT min(best)[3:] AS concept, identifier
+        FROM (SELECT {_HEAD} || form || concept AS best, {_IDENTIFIER} AS identifier
+            FROM (SELECT *, position % 8 AS form FROM rrf_atom))
         WHERE identifier IS NOT NULL GROUP BY identifier;
         CREATE TABLE rrf_concept AS SELECT DISTINCT concept FROM stage_name ORDER BY concept"""
     )
@@ -219,9 +213,38 @@ def _read_names(reader: ReleaseReader, settings: RrfSettings, types: str) -> dic
             where="MRCONSO",
             hint="kg.rrf.path must be a release of UMLS or MedGen",
         )
-    counts = _count_reasons(connection, "rrf_conso", conditions)
-    counts.pop("kept", None)
     return counts
+
+
+def _positions(
+    column: Mapping[str, pa.Array], ranks: Mapping[tuple[str, str], int]
+) -> npt.NDArray[np.int64]:
+    """Return [n] the place of each atom's name: the best name of a concept has the smallest.
+
+    By MRRANK, which ranks pairs of source and term type, and by the Metathesaurus' own choice among
+    equals (TS, STT, ISPREF).
+    """
+    sources, types = column["SAB"].dictionary.to_pylist(), column["TTY"].dictionary.to_pylist()
+    table = np.zeros((len(sources) + 1, len(types) + 1), np.int64)
+    for i, source in enumerate(sources):
+        table[i, : len(types)] = [ranks.get((source, kind), 0) for kind in types]
+    source = np.asarray(column["SAB"].indices.fill_null(len(sources)))
+    kind = np.asarray(column["TTY"].indices.fill_null(len(types)))
+    form = (
+        4 * ~is_in(column["TS"], ("P",))
+        + 2 * ~is_in(column["STT"], ("PF",))
+        + ~is_in(column["ISPREF"], ("Y",))
+    )
+    positions: npt.NDArray[np.int64] = (_RANKS - 1 - table[source, kind]) * 8 + form
+    return positions
+
+
+def _levels(column: Mapping[str, pa.Array], levels: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    """Return [n] the restriction level of each atom: its own, or its source's if that is higher."""
+    own = mapped(
+        column["SRL"], lambda text: int(text) if text in "0123456789" else _UNKNOWN_LEVEL, 0
+    )
+    return np.maximum(own, mapped(column["SAB"], lambda name: levels.get(name, 0), 0))
 
 
 def _read_types(reader: ReleaseReader) -> dict[str, int]:
@@ -233,46 +256,42 @@ def _read_types(reader: ReleaseReader) -> dict[str, int]:
 
 
 def _read_definitions(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
-    conditions = {
-        "rows suppressed": is_in("SUPPRESS", settings.suppress),
-        "rows of other sources": is_in("SAB", settings.sources),
-        "rows without a definition": "trim(coalesce(DEF, '')) <> ''",
-    }
-    connection = reader.connection
-    reader.run(
-        "MRDEF",
-        f"""CREATE TABLE rrf_definition AS
-        SELECT CUI AS concept, AUI AS aui, trim(DEF) AS definition, SAB AS source,
-            {conditions_sql(conditions)} AS reason FROM rows""",
-        ("CUI", "AUI", "SAB", "DEF", "SUPPRESS"),
+    columns = ("CUI", "AUI", "DEF", "SAB", "SUPPRESS")
+    counts: dict[str, int] = {}
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("concept", "aui", "definition")] + [("source", _STRINGS)]
     )
+
+    def tables() -> Iterator[pa.Table]:
+        encoded = ("SAB", "SUPPRESS")
+        for table in reader.read("MRDEF", columns, encoded, lambda table: table.combine_chunks()):
+            cui, aui, text, sab, suppress = (table[name].combine_chunks() for name in columns)
+            text = pc.utf8_trim(text.fill_null(""), " ")
+            conditions = {
+                "rows suppressed": is_in(suppress, settings.suppress),
+                "rows of other sources": is_in(sab, settings.sources),
+                "rows without a definition": np.asarray(pc.not_equal(text, ""), dtype=bool),
+            }
+            kept = keep(conditions, counts)
+            yield pa.table([cui, aui, text, sab], schema=schema).filter(pa.array(kept))
+
+    reader.load("CREATE TABLE rrf_definition AS SELECT * FROM rows", schema, tables())
     # A definition has no language of its own, so the atom it belongs to decides; MedGen's belong to
     # no atom.
+    connection = reader.connection
     connection.execute(
         """CREATE TABLE rrf_defined AS
         SELECT concept, definition, source FROM rrf_definition
-            SEMI JOIN (SELECT concept, aui FROM rrf_conso WHERE reason IS NULL) USING (concept, aui)
-            WHERE reason IS NULL
+            SEMI JOIN rrf_atom USING (concept, aui)
         UNION ALL
         SELECT concept, definition, source FROM rrf_definition
-            SEMI JOIN rrf_concept USING (concept) WHERE reason IS NULL AND aui IS NULL;
+            SEMI JOIN rrf_concept USING (concept) WHERE aui IS NULL;
         INSERT INTO stage_definition SELECT DISTINCT concept, definition, source FROM rrf_defined"""
     )
-    ((defined,),) = connection.execute("SELECT count(*) FROM rrf_defined").fetchall()
-    counts = _count_reasons(connection, "rrf_definition", conditions)
-    counts["rows of an atom or a concept that is not kept"] = counts.pop("kept", 0) - defined
+    query = "SELECT (SELECT count(*) FROM rrf_definition), (SELECT count(*) FROM rrf_defined)"
+    ((read, defined),) = connection.execute(query).fetchall()
+    counts["rows of an atom or a concept that is not kept"] = read - defined
     return _without_zero(counts)
-
-
-def _count_reasons(
-    connection: duckdb.DuckDBPyConnection, table: str, conditions: dict[str, str]
-) -> dict[str, int]:
-    """Return the number of rows for each reason, and under "kept" of those without."""
-    rows = connection.execute(
-        f"SELECT reason, count(*) FROM {table} GROUP BY reason ORDER BY reason"
-    ).fetchall()
-    reasons = list(conditions)
-    return {"kept" if number is None else reasons[number]: count for number, count in rows}
 
 
 def _without_zero(counts: dict[str, int]) -> dict[str, int]:

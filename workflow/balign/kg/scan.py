@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +23,8 @@ from balign.errors import DataError
 from balign.kg.lines import LONGEST, Tally, is_good, sift, whole_lines
 from balign.kg.release import COLUMNS, Member, Release
 from balign.progress import track
+
+T = TypeVar("T")
 
 # MedGen leaves out what is the same in all its rows.
 _CONSTANTS = {"LAT": "ENG", "SUPPRESS": "N"}
@@ -75,10 +77,19 @@ class ReleaseReader:
             columns: the columns that the query names.
 
         Raises:
-            DataError: as :meth:`tables`.
+            DataError: as :meth:`read`.
         """
         schema = pa.schema([(column, pa.string()) for column in columns])
-        tables = self.tables(name, columns) if self.has(name) else iter(())
+        return self.load(query, schema, self.read(name, columns, (), lambda table: table))
+
+    def load(
+        self, query: str, schema: pa.Schema, tables: Iterator[pa.Table]
+    ) -> list[tuple[Any, ...]]:
+        """Run a query over ``rows``, which are those of ``tables`` one after the other.
+
+        Raises:
+            DataError: what the iterator raises.
+        """
         failure: list[DataError] = []
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -97,20 +108,27 @@ class ReleaseReader:
             raise failure[0]
         return result
 
-    def tables(
-        self, name: str, columns: Sequence[str], encoded: Iterable[str] = ()
-    ) -> Iterator[pa.Table]:
-        """Yield the rows of a file in order, as tables of strings.
+    def read(
+        self,
+        name: str,
+        columns: Sequence[str],
+        encoded: Iterable[str],
+        change: Callable[[pa.Table], T],
+    ) -> Iterator[T]:
+        """Yield what ``change`` makes of the rows of a file, block by block in their order.
 
         Args:
-            name: the file's name in UMLS, without suffix.
-            columns: the columns of the tables.
-            encoded: those that come as dictionaries, for columns of few values.
+            name: the file's name in UMLS, without suffix; one that is not there has no block.
+            columns: the columns of the tables, of strings.
+            encoded: those that come as dictionaries: columns of few values.
+            change: called by several threads at once.
 
         Raises:
             DataError: for a bad line outside of quarantine, a damaged archive, or numbers of lines
                 or bytes other than MRFILES.RRF says.
         """
+        if not self.has(name):
+            return
         member = self._release.members[name]
         tally = self.tallies[name] = Tally()
         width = len(member.columns)
@@ -119,17 +137,28 @@ class ReleaseReader:
         if member.has_header:
             blocks = _without_header(blocks, tally)
 
-        def parse(block: bytes) -> pa.Table | None:
-            return _parse(block, options) if is_good(block, width) else None
+        def work(block: bytes) -> tuple[int, T] | None:
+            if not is_good(block, width):
+                return None
+            table = _parse(block, options)
+            return len(table), change(table)
+
+        def result(block: bytes, future: Future[tuple[int, T] | None]) -> T:
+            done = future.result()
+            if done is None:  # bad lines are looked for here, where the lines before are known
+                good = sift(block, width, member.where, tally, self._quarantine)
+                return change(_parse(good, options))
+            tally.lines += done[0]
+            return done[1]
 
         with ThreadPoolExecutor(self._threads) as pool:
-            waiting: deque[tuple[bytes, Future[pa.Table | None]]] = deque()
+            waiting: deque[tuple[bytes, Future[tuple[int, T] | None]]] = deque()
             for block in blocks:
-                waiting.append((block, pool.submit(parse, block)))
+                waiting.append((block, pool.submit(work, block)))
                 if len(waiting) > 2 * self._threads:
-                    yield self._next(member, tally, waiting, options)
+                    yield result(*waiting.popleft())
             while waiting:
-                yield self._next(member, tally, waiting, options)
+                yield result(*waiting.popleft())
         lines, size = self._expected.get(name, (tally.lines, tally.size))
         if (tally.lines, tally.size) != (lines, size):
             raise DataError(
@@ -138,22 +167,6 @@ class ReleaseReader:
                 where=member.where,
                 hint="download the release again, or unpack it again",
             )
-
-    def _next(
-        self,
-        member: Member,
-        tally: Tally,
-        waiting: deque[tuple[bytes, Future[pa.Table | None]]],
-        options: dict[str, Any],
-    ) -> pa.Table:
-        """Return the first of the tables that are being parsed; bad lines are sifted out here."""
-        block, future = waiting.popleft()
-        table = future.result()
-        if table is None:
-            good = sift(block, len(member.columns), member.where, tally, self._quarantine)
-            return _parse(good, options)
-        tally.lines += block.count(b"\n")
-        return table
 
 
 def _options(member: Member, columns: Sequence[str], encoded: frozenset[str]) -> dict[str, Any]:
