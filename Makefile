@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format generate lock clean distclean rulegraph
+.PHONY: help demo test test-slow lint format generate lock clean distclean rulegraph benchmark
 
 CORES ?= 2
 VENV := .venv
@@ -64,6 +64,9 @@ clean: ## Remove what the demo computed (downloads stay)
 
 distclean: clean ## Remove downloads and the virtual environment too
 	rm -rf data $(VENV) build dist workflow/*.egg-info
+
+benchmark: $(READY) ## Time the ingestion of a small made-up UMLS release against a bare scan (docs/benchmarks.md has all)
+	$(BIN)/python -m benchmarks.kg.ingest --small
 
 rulegraph: $(READY) ## Draw the DAG of the rules into docs/rulegraph.svg (needs Graphviz)
 	$(BIN)/snakemake --rulegraph dot --quiet all | dot -Tsvg > docs/rulegraph.svg

@@ -7,7 +7,7 @@ change balign's rules. Of each library the borders inside a case, the places whe
 begins, are compared with those written there: precision, recall and F1 over all borders, and the
 share of cases without a fault. The speed is that of the library's call alone on one core, over
 1,500 abstracts in sections, after one text to warm up. A library that is not installed is left out.
-Install them beside balign's own requirements into an environment of their own: sentencex==1.0.32
+Install them beside balign's own requirements into an environment of their own: syntok==1.4.4
 pysbd==0.3.4 blingfire==0.1.8 spacy==3.8.18; for biosenter unpack the wheel biosenter==0.2.0 and
 give the folder of its spaCy model, `biosenter/model`, with --biosenter.
 """

@@ -61,10 +61,32 @@ class _Beam:
         return getattr(self._index, name)
 
 
-def scispacy_index(names: Any, folder: Path, construction: int) -> tuple[Any, Any, Any, Any]:
-    """Build the KnowledgeBase and ``create_tfidf_ann_index`` of names."""
+def scispacy_index(base: Any, folder: Path, construction: int) -> None:
+    """Build the TF-IDF index and write it as the four files that scispaCy loads."""
+    generation: Any = importlib.import_module("scispacy.candidate_generation")
+    # It raises where scipy is 1.11 or later (all of Python 3.12, and 3.11 by its own pins), because
+    # sparse half floats cannot be saved; the vectors are saved in single precision here.
+    generation.scipy_supports_sparse_float16 = lambda: True
+    original = generation.nmslib.init
+    generation.nmslib.init = lambda **how: _Beam(original(**how), construction)
+    aliases, vectorizer, index = generation.create_tfidf_ann_index(None, base)
+    generation.nmslib.init = original
+    paths = generation.LinkerPaths.from_directory(folder)
+    Path(paths.concept_aliases_list).write_text(json.dumps(aliases))
+    generation.joblib.dump(vectorizer, paths.tfidf_vectorizer)
+    generation.scipy.sparse.save_npz(paths.tfidf_vectors, vectorizer.transform(aliases))
+    index.saveIndex(paths.ann_index)
+
+
+def run_scispacy(folder: Path, construction: int) -> dict[str, Any]:
+    """Link the sample with EntityLinker over the dictionary's spans, and with a pipeline before."""
+    import polars as pl
+
+    spacy = importlib.import_module("spacy")
     generation = importlib.import_module("scispacy.candidate_generation")
+    linking = importlib.import_module("scispacy.linking")
     knowledge = importlib.import_module("scispacy.linking_utils")
+    names = pl.read_parquet(folder / "names.parquet").sort("concept", "rank", "name")
     with (folder / "kb.jsonl").open("w") as handle:
         for concept, group in names.group_by("concept", maintain_order=True):
             row = {
@@ -75,28 +97,11 @@ def scispacy_index(names: Any, folder: Path, construction: int) -> tuple[Any, An
             }
             handle.write(json.dumps(row) + "\n")
     base = knowledge.KnowledgeBase(str(folder / "kb.jsonl"))
-    # It raises where scipy is 1.11 or later (all of Python 3.12, and 3.11 by its own pins), because
-    # sparse half floats could not be saved; without an output folder nothing is saved.
-    generation.scipy_supports_sparse_float16 = lambda: True
-    original = generation.nmslib.init
-    generation.nmslib.init = lambda **how: _Beam(original(**how), construction)
-    aliases, vectorizer, index = generation.create_tfidf_ann_index(None, base)
-    index.setQueryTimeParams({"efSearch": 200})
-    return base, aliases, vectorizer, index
-
-
-def run_scispacy(folder: Path, construction: int) -> dict[str, Any]:
-    """Link the sample with EntityLinker over the dictionary's spans, and with a pipeline before."""
-    import polars as pl
-
-    spacy = importlib.import_module("spacy")
-    generation = importlib.import_module("scispacy.candidate_generation")
-    linking = importlib.import_module("scispacy.linking")
-    names = pl.read_parquet(folder / "names.parquet").sort("concept", "rank", "name")
-    began = time.perf_counter()
-    built, build = timed(lambda: scispacy_index(names, folder, construction))
-    wall = time.perf_counter() - began
-    base, aliases, vectorizer, index = built
+    files, built = folder / f"tfidf-{construction}", {}
+    if not files.exists():  # a work folder that is kept has the index of an earlier run
+        files.mkdir()
+        _, built["build"] = timed(lambda: scispacy_index(base, files, construction))
+    aliases, vectorizer, index = generation.create_tfidf_ann_index(str(files), base)
     generator = generation.CandidateGenerator(index, vectorizer, aliases, base)
     texts = pl.read_parquet(folder / "sample.parquet")
     ours = pl.read_parquet(folder / "mentions.parquet").filter(
@@ -126,8 +131,7 @@ def run_scispacy(folder: Path, construction: int) -> dict[str, Any]:
     pairs, seconds = timed(lambda: link(spacy.blank("en")))
     _, whole = timed(lambda: link(spacy.load(model_folder())))
     return {
-        "build": build,
-        "build_wall": wall,
+        **built,
         "link": seconds,
         "link_with_pipeline": whole,
         "documents": len(texts),
@@ -140,7 +144,7 @@ def run_quickumls(folder: Path) -> dict[str, Any]:
     """Install the names as a UMLS release into QuickUMLS and match with its default settings."""
     import polars as pl
 
-    spacy = importlib.import_module("spacy")
+    spacy: Any = importlib.import_module("spacy")
     model, load = model_folder(), spacy.load
     spacy.load = lambda name, **how: load(model if name == "en_core_web_sm" else name, **how)
     words = importlib.import_module("spacy.lang.en.stop_words").STOP_WORDS

@@ -29,8 +29,8 @@ def generate(abstracts: list[Path], count: int, seed: int, database: Path) -> No
     """Write a kg.duckdb that has the table of names alone."""
     random = np.random.default_rng(seed)
     texts = pl.concat([pl.read_parquet(path, columns=["text"]) for path in abstracts])
-    words = texts["text"].str.extract_all(r"[A-Za-z0-9-]{2,}").explode().drop_nulls()
-    words = words.value_counts(sort=True).sort("count", words.name, descending=[True, False])
+    found = texts["text"].str.extract_all(r"[A-Za-z0-9-]{2,}").explode().drop_nulls()
+    words = found.value_counts(sort=True).sort("count", found.name, descending=[True, False])
     forms = words.to_series(0).to_list()
     with duckdb.connect(str(database)) as graph:
         graph.execute(

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from balign.corpus import elements
+from balign.corpus import elements, parse
 from balign.corpus.parse import read_rows
+from balign.corpus.plain import END, is_plain, plain_row
 from balign.errors import DataError
 
 LIST = '<AuthorList CompleteYN="Y"><Author><LastName>{}</LastName></Author></AuthorList>'
@@ -217,11 +218,17 @@ ODD = [
     ("<MeshHeadingList></MeshHeadingList>", "<MeshHeadingList/>"),
     ("</MedlineCitation>", "<GeneralNote>a</GeneralNote></MedlineCitation>"),
     ("<Abstract></Abstract>", ""),
-    ("<Article>", "<Article><Journal><JournalIssue><PubDate><Year>2001</Year></PubDate>"
-     "</JournalIssue><Title>T</Title></Journal>"),
+    (
+        "<Article>",
+        "<Article><Journal><JournalIssue><PubDate><Year>2001</Year></PubDate>"
+        "</JournalIssue><Title>T</Title></Journal>",
+    ),
     ("<Article>", "<Article>"),
     ('Status="MEDLINE"', "Status='MEDLINE'"),
-    ("</PubmedData>", "<ReferenceList><ReferenceList></ReferenceList></ReferenceList></PubmedData>"),
+    (
+        "</PubmedData>",
+        "<ReferenceList><ReferenceList></ReferenceList></ReferenceList></PubmedData>",
+    ),
 ]
 
 
@@ -261,3 +268,15 @@ def test_gzip_and_plain_xml_give_the_same_rows(pubmed_file, tmp_path, citations,
     if expected is None and "<History><X></History>" in text:
         return
     assert rows(compressed) == expected
+
+
+@pytest.mark.parametrize("title", ["A title.", "<i>E. coli</i> &amp; <b>x<sup>2</sup></b>"])
+def test_the_plain_form_is_read_without_the_parser(pubmed_file, citation, monkeypatch, title):
+    """Without this, the test above would compare the parser with itself."""
+    text = citation(1, title=title)
+    source = pubmed_file(text)
+    (expected,) = read_rows(source)
+    monkeypatch.setattr(parse, "citation_row", None)
+    piece = text.encode().removesuffix(END)
+    assert is_plain(piece)
+    assert plain_row(piece) == expected == next(read_rows(source))

@@ -84,6 +84,7 @@ def _pieces(element: etree._Element) -> Iterator[str]:
 
 
 def walk(element: etree._Element, row: Row, handlers: Handlers) -> None:
+    """Put into a row what the handlers make of an element's children."""
     for child in element:
         handler = handlers.get(child.tag)
         if handler is not None:

@@ -43,11 +43,11 @@ def _inside(name: str) -> str:
 
 
 def _one(pattern: str) -> str:
-    return rf"(?:{pattern}\s*)?"
+    return rf"(?:{pattern}\s*+)?+"
 
 
 def _many(pattern: str) -> str:
-    return rf"(?:{pattern}\s*)*"
+    return rf"(?:{pattern}\s*+)*+"
 
 
 _CITATION = re.compile(
@@ -106,6 +106,7 @@ _SECTION = re.compile(
     r"([^<]*)</AbstractText>"
 )
 _INLINE = re.compile(r"<(i|b|u|sup|sub)>([^<]*)</\1>")
+_TAG_IN_VALUE = re.compile(r'="[^"]*<')
 _COPYRIGHT = re.compile(r"<CopyrightInformation>([^<]*)</CopyrightInformation>\s*$")
 _IDENTIFIER = re.compile(r'<ArticleId IdType="(\w+)">([^<]*)</ArticleId>')
 _LOCATION = re.compile(r'<ELocationID EIdType="(\w+)" ValidYN="([YN])">([^<]*)</ELocationID>')
@@ -113,9 +114,7 @@ _LOCATION = re.compile(r'<ELocationID EIdType="(\w+)" ValidYN="([YN])">([^<]*)</
 _DESCRIPTOR = re.compile(
     r'\s*<MeshHeading>\s*<DescriptorName UI="(\w+)" MajorTopicYN="([YN])">([^<]*)'
 )
-_QUALIFIER = re.compile(
-    r'(\w+)Name>\s*<QualifierName UI="(\w+)" MajorTopicYN="([YN])">([^<]*)'
-)
+_QUALIFIER = re.compile(r'(\w+)Name>\s*<QualifierName UI="(\w+)" MajorTopicYN="([YN])">([^<]*)')
 _LAST = re.compile(r"(\w+)Name>\s*")
 _KEYWORD = re.compile(r'<Keyword MajorTopicYN="([YN])">([^<]*)</Keyword>')
 
@@ -273,6 +272,8 @@ def _flat(xml: str, name: str) -> str:
 
 def _without_markup(xml: str) -> str:
     """Take the inline markup away whose tags are in order, two levels deep."""
+    if _TAG_IN_VALUE.search(xml):  # which XML forbids
+        return xml
     return _INLINE.sub(r"\2", _INLINE.sub(r"\2", xml))
 
 
@@ -368,7 +369,7 @@ def _descriptor(xml: str) -> tuple[str, bool, str] | None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _qualifier(xml: str) -> tuple[str, str, bool, str]:
-    """Return the name of the element before, code, flag and text; the last part has a name alone."""
+    """Return the name of the element before, code, flag and text; the last has a name alone."""
     if found := _QUALIFIER.fullmatch(xml):
         return found[1], found[2], found[3] == "Y", _flat(found[4], "")
     found = _LAST.fullmatch(xml)

@@ -18,15 +18,14 @@ Span = tuple[int, int, str]
 Sections = Sequence[tuple[str, str]]
 """Name and text of each section of an abstract."""
 
-# No sentence ends here: after these words and a full stop; after the number of a part ("2. The");
-# before a number after "max." and the like; before a word of small letters, which begins no sentence in print unless it is a symbol such
+# No sentence ends here: after these words and a full stop; before a number after "max." and the
+# like; before a word of small letters, which begins no sentence in print unless it is a symbol such
 # as "p53", "c-Myc" or "mRNA".
 _OPEN_END = re.compile(
     r"(?:^|[\s(\[])(?:approx|ca|cf|viz|figs?|tabs?|suppl|sect|chap|eqs?|refs?|subsp|ssp|ser|var|vs"
     r"|resp|nos?)\.\s*$",
     re.IGNORECASE,
 )
-_PART = re.compile(r"(?:^|[.!?]\s)\d{1,2}\.\s*$")
 _BEFORE_NUMBER = re.compile(r"(?<![\d\s])\s(?:max|min|av|temp|conc|dil)\.\s*$", re.IGNORECASE)
 _SMALL_WORD = re.compile(r"[a-z]+(?![\w-])")
 
@@ -95,7 +94,6 @@ def _inside(text: str, place: int) -> bool:
     return bool(
         _SMALL_WORD.match(text, place)
         or _OPEN_END.search(before)
-        or _PART.search(before)
         or (text[place : place + 1].isdecimal() and _BEFORE_NUMBER.search(before))
     )
 

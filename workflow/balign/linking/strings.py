@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class StringTable:
     def strings(self) -> list[str]:
         """Return all strings in their order."""
         data, ends = self.data.tobytes(), self.offsets.tolist()
-        return [data[a:b].decode() for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [data[a:b].decode() for a, b in pairwise(ends)]
 
     def encoded(self, number: int) -> bytes:
         """Return a string's bytes."""
