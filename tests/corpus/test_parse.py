@@ -2,6 +2,7 @@
 
 import gzip
 import html
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,78 +13,7 @@ from balign.corpus.parse import corpus_parse, read_rows
 from balign.corpus.schema import PARSED_SCHEMA
 from balign.errors import DataError
 
-FULL = """
-  <PubmedArticle>
-    <MedlineCitation Status="PubMed-not-MEDLINE" Owner="NLM" VersionID="2">
-      <PMID Version="2">30271887</PMID>
-      <DateCompleted><Year>2000</Year><Month>04</Month><Day>25</Day></DateCompleted>
-      <DateRevised><Year>2021</Year><Month>06</Month><Day>07</Day></DateRevised>
-      <Article PubModel="Electronic">
-        <Journal>
-          <ISSN IssnType="Print">0960-9822</ISSN>
-          <JournalIssue><PubDate><MedlineDate>1978 Nov-1979 Jan</MedlineDate></PubDate>
-          </JournalIssue>
-          <Title>Journal of  Trials</Title>
-          <ISOAbbreviation>J Trials</ISOAbbreviation>
-        </Journal>
-        <ArticleTitle>[Effects of CO<sub>2</sub> on <i>E. <b>coli</b></i>
-            in &#x3b2;-cells &amp; mice].</ArticleTitle>
-        <Abstract>
-          <AbstractText Label="BACKGROUND" NlmCategory="BACKGROUND">First&#xa0;section,
-            <!-- not this -->
-            10<sup>-9</sup>&#x2009;M &lt; 5.</AbstractText>
-          <AbstractText Label="LEVEL OF EVIDENCE: 4"/>
-          <AbstractText>With <mml:math xmlns:mml="http://www.w3.org/1998/Math/MathML">
-              <mml:msup><mml:mi>R</mml:mi>
-              <mml:mn>2</mml:mn></mml:msup> </mml:math> = 0.74.</AbstractText>
-          <CopyrightInformation>© 1979.</CopyrightInformation>
-        </Abstract>
-        <Language>fre</Language><Language>eng</Language>
-        <PublicationTypeList>
-          <PublicationType UI="D016428">Journal Article</PublicationType>
-          <PublicationType UI="D016449">Randomized Controlled Trial</PublicationType>
-        </PublicationTypeList>
-        <VernacularTitle>Effets du CO<sub>2</sub>.</VernacularTitle>
-        <ArticleDate DateType="Electronic"><Year>1978</Year><Month>10</Month><Day>3</Day>
-        </ArticleDate>
-      </Article>
-      <MedlineJournalInfo><Country>England</Country><NlmUniqueID>9107782</NlmUniqueID>
-        <ISSNLinking>0960-9823</ISSNLinking></MedlineJournalInfo>
-      <ChemicalList>
-        <Chemical><RegistryNumber>0</RegistryNumber>
-          <NameOfSubstance UI="D000906">Antibodies</NameOfSubstance></Chemical>
-        <Chemical><RegistryNumber>3K9958V90M</RegistryNumber>
-          <NameOfSubstance UI="D000431">Ethanol</NameOfSubstance></Chemical>
-      </ChemicalList>
-      <SupplMeshList><SupplMeshName Type="Disease" UI="C538288">Alpha-syndrome</SupplMeshName>
-      </SupplMeshList>
-      <CommentsCorrectionsList><CommentsCorrections RefType="UpdateOf">
-        <PMID Version="1">99999999</PMID></CommentsCorrections></CommentsCorrectionsList>
-      <MeshHeadingList>
-        <MeshHeading><DescriptorName UI="D006801" MajorTopicYN="N">Humans</DescriptorName>
-        </MeshHeading>
-        <MeshHeading><DescriptorName UI="D003042" MajorTopicYN="N">Cocaine</DescriptorName>
-          <QualifierName UI="Q000378" MajorTopicYN="Y">metabolism</QualifierName>
-          <QualifierName UI="Q000502" MajorTopicYN="N">physiology</QualifierName></MeshHeading>
-        <MeshHeading><DescriptorName UI="D005060" Type="Geographic" MajorTopicYN="Y">Europe
-        </DescriptorName></MeshHeading>
-      </MeshHeadingList>
-      <OtherAbstract Type="Publisher" Language="fre">
-        <AbstractText Label="BUT">Une autre.</AbstractText></OtherAbstract>
-      <KeywordList Owner="NOTNLM"><Keyword MajorTopicYN="N"><i>E. coli</i></Keyword>
-        <Keyword MajorTopicYN="Y">gas</Keyword></KeywordList>
-      <KeywordList Owner="NASA"><Keyword>space</Keyword></KeywordList>
-    </MedlineCitation>
-    <PubmedData>
-      <ArticleIdList>
-        <ArticleId IdType="pubmed">30271887</ArticleId>
-        <ArticleId IdType="doi">10.1000/own</ArticleId>
-      </ArticleIdList>
-      <ReferenceList><Reference><Citation>Someone else.</Citation><ArticleIdList>
-        <ArticleId IdType="doi">10.1000/cited</ArticleId>
-        <ArticleId IdType="pmc">PMC1</ArticleId></ArticleIdList></Reference></ReferenceList>
-    </PubmedData>
-  </PubmedArticle>"""
+FULL = Path(__file__).with_name("citation.xml").read_text(encoding="utf-8")
 
 BARE = """
   <PubmedArticle><MedlineCitation><PMID>7</PMID><Article><ArticleTitle/></Article></MedlineCitation>

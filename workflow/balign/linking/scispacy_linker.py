@@ -7,8 +7,8 @@ What is scispaCy's own: :class:`KnowledgeBase`, :class:`CandidateGenerator` (TF-
 - The knowledge base is the configured graph; nothing is downloaded, and the vectoriser is stored as
   its vocabulary and weights, not as a pickle.
 - Candidates come from an exact product of sparse matrices. scispaCy's approximate index (HNSW) is
-  built by many threads at random, so that two builds answer differently; docs/linking.md has the
-  figures of both.
+  built by many threads at random, so that two builds may answer differently; docs/linking.md has
+  the figures.
 - A string is looked up once for all documents of a job, not once in each document.
 - Of concepts with one score the one wins whose preferred name is the string, then the smallest
   identifier.
