@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 Mask = npt.NDArray[np.bool_]
 
 
-def keep(conditions: Mapping[str, Mask], counts: dict[str, int]) -> Mask:
+def keep(conditions: Mapping[str, Mask], counts: Counter[str]) -> Mask:
     """Return which rows meet all conditions; count the others under the first that they do not.
 
     Args:
@@ -22,7 +23,7 @@ def keep(conditions: Mapping[str, Mask], counts: dict[str, int]) -> Mask:
     for reason, good in conditions.items():
         dropped = int((kept & ~good).sum())
         if dropped:
-            counts[reason] = counts.get(reason, 0) + dropped
+            counts[reason] += dropped
         kept &= good
     return kept
 

@@ -91,15 +91,30 @@ def _add_names(ontology: Ontology, code: str, row: list[str]) -> None:
             ontology.add_name(code, entry, "synonym")
 
 
+def add_tree_number(ontology: Ontology, code: str, number: str, trees: dict[str, str]) -> None:
+    """Add a descriptor's place in MeSH's tree, and its category, to its types.
+
+    Args:
+        ontology: is added to.
+        code: the descriptor.
+        number: such as ``C10.228``.
+        trees: tree number → descriptor, of those before; is added to.
+
+    Raises:
+        ValueError: for a number that is there already or is in no category.
+    """
+    if number in trees:
+        raise ValueError(f"tree number {number} is given twice")
+    if number[0] not in CATEGORIES:
+        raise ValueError(f"tree number {number} is in no category")
+    trees[number] = code
+    ontology.types.append((code, f"MESH_TREE:{number}"))
+    ontology.types.append((code, CATEGORIES[number[0]]))
+
+
 def _add_descriptor(ontology: Ontology, code: str, row: list[str], trees: dict[str, str]) -> None:
     for number in filter(None, row[3].split("|")):
-        if number in trees:
-            raise ValueError(f"tree number {number} is given twice")
-        if number[0] not in CATEGORIES:
-            raise ValueError(f"tree number {number} is in no category")
-        trees[number] = code
-        ontology.types.append((code, f"MESH_TREE:{number}"))
-        ontology.types.append((code, CATEGORIES[number[0]]))
+        add_tree_number(ontology, code, number, trees)
     if row[4]:
         ontology.add_xref(code, identifier("NCBITaxon", row[4]))
 

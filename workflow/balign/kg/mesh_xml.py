@@ -17,7 +17,7 @@ from pathlib import Path
 from lxml import etree
 
 from balign.errors import DataError
-from balign.kg.mesh_table import CATEGORIES, tree_parent
+from balign.kg.mesh_table import CATEGORIES, add_tree_number, tree_parent
 from balign.kg.ontology import Ontology, identifier
 from balign.kg.packed import open_packed
 
@@ -155,14 +155,7 @@ def _add_record(
         if preferred:
             _add_numbers(ontology, code, concept)
     for element in record.iterfind("TreeNumberList/TreeNumber"):
-        number = element.text or " "
-        if number in trees:
-            raise ValueError(f"tree number {number} is given twice")
-        if number[0] not in CATEGORIES:
-            raise ValueError(f"tree number {number} is in no category")
-        trees[number] = code
-        ontology.types.append((code, f"MESH_TREE:{number}"))
-        ontology.types.append((code, CATEGORIES[number[0]]))
+        add_tree_number(ontology, code, element.text or " ", trees)
     category = _CLASSES.get(record.get("SCRClass") or "")
     if category:
         ontology.types.append((code, category))

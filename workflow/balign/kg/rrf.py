@@ -7,6 +7,7 @@ Chapter 3 of the UMLS Reference Manual describes the files. The relations follow
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -85,8 +86,7 @@ def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> dict[str, dict[str
     counts = {"MRCONSO": _read_names(reader, settings)}
     counts["MRSTY"] = _read_types(reader)
     counts["MRDEF"] = _read_definitions(reader, settings)
-    # All that MedGen gives away is free; of another release nothing is that does not say so.
-    licence, level = ("NCBI MedGen: free use", 0) if reader.medgen else ("not stated", 9)
+    licence, level = reader.unstated
     whole = "NCBI MedGen" if reader.medgen else "UMLS Metathesaurus License"
     reader.connection.execute(
         f"""INSERT INTO stage_xref SELECT concept, identifier FROM rrf_xref;
@@ -121,7 +121,7 @@ def _read_small_files(reader: ReleaseReader) -> None:
     reader.run(
         "MRRANK",
         """CREATE TABLE rrf_rank AS
-        SELECT SAB AS sab, TTY AS tty, max(try_cast(RANK AS INTEGER)) AS rank
+        SELECT SAB AS sab, TTY AS tty, coalesce(max(try_cast(RANK AS INTEGER)), 0) AS rank
         FROM rows GROUP BY SAB, TTY""",
         ("SAB", "TTY", "RANK"),
     )
@@ -161,12 +161,12 @@ def _read_names(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
     chosen = _chosen(reader, settings)
     ranks = {(sab, tty): rank for sab, tty, rank in connection.execute("FROM rrf_rank").fetchall()}
     levels = dict(connection.execute("SELECT source, restriction FROM rrf_source").fetchall())
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
 
-    def atoms_of(table: pa.Table) -> tuple[dict[str, int], pa.Table]:
+    def atoms_of(table: pa.Table) -> tuple[Counter[str], pa.Table]:
         column = {name: table[name].combine_chunks() for name in _ATOM_COLUMNS}
         names = pc.utf8_trim(column["STR"].fill_null(""), " ")
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         conditions = {
             "rows of other languages": is_in(column["LAT"], settings.languages),
             "rows suppressed": is_in(column["SUPPRESS"], settings.suppress),
@@ -190,8 +190,7 @@ def _read_names(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
 
     def tables() -> Iterator[pa.Table]:
         for found, atoms in reader.read("MRCONSO", _ATOM_COLUMNS, _ENCODED, atoms_of):
-            for reason, number in found.items():
-                counts[reason] = counts.get(reason, 0) + number
+            counts.update(found)
             yield atoms
 
     reader.load("CREATE TABLE rrf_atom AS SELECT * FROM rows", _ATOMS, tables())
@@ -257,7 +256,7 @@ def _read_types(reader: ReleaseReader) -> dict[str, int]:
 
 def _read_definitions(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
     columns = ("CUI", "AUI", "DEF", "SAB", "SUPPRESS")
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     schema = pa.schema(
         [(name, pa.string()) for name in ("concept", "aui", "definition")] + [("source", _STRINGS)]
     )

@@ -26,6 +26,9 @@ from balign.progress import track
 
 T = TypeVar("T")
 
+UNSTATED = ("not stated", 9)
+"""Licence and level of restriction of a source of which a release says nothing."""
+
 # MedGen leaves out what is the same in all its rows.
 _CONSTANTS = {"LAT": "ENG", "SUPPRESS": "N"}
 
@@ -56,6 +59,11 @@ class ReleaseReader:
             for file, lines, size in self.run("MRFILES", query, ("FIL", "RWS", "BTS")):
                 if file and lines is not None and size is not None:
                     self._expected[file.removesuffix(".RRF")] = lines, size
+
+    @property
+    def unstated(self) -> tuple[str, int]:
+        """Licence and level of a source that the release says nothing of; all of MedGen is free."""
+        return ("NCBI MedGen: free use", 0) if self.medgen else UNSTATED
 
     @property
     def medgen(self) -> bool:

@@ -24,7 +24,7 @@ from balign.errors import DataError
 from balign.files import read_json, sha256_file, write_json
 from balign.linking.backends import Linker, build_index, open_linker
 from balign.linking.graph_names import distinct_names
-from balign.linking.mentions import SCHEMA
+from balign.linking.mentions import answered
 from balign.linking.settings import LinkingSettings
 from balign.linking.strings import StringTable
 from balign.progress import track
@@ -109,15 +109,7 @@ class DenseLinker:
             concepts = [self.concepts[number] for number in place.tolist()]
             self._known.update(zip(new, zip(concepts, score.tolist(), strict=True), strict=True))
         answers = [self._known[surface] for surface in surfaces]
-        return (
-            spans.with_columns(
-                concept=pl.Series([concept for concept, _ in answers], dtype=pl.String),
-                score=pl.Series([score for _, score in answers], dtype=pl.Float32),
-                linker=pl.lit(self.name),
-            )
-            .select(SCHEMA.names())
-            .cast(SCHEMA)
-        )
+        return answered(spans, answers, self.name)
 
 
 def nearest_names(

@@ -38,7 +38,7 @@ from balign.arrays import open_array
 from balign.errors import ConfigError
 from balign.linking.backends import Linker, build_index, open_linker
 from balign.linking.graph_names import query_graph
-from balign.linking.mentions import SCHEMA
+from balign.linking.mentions import answered
 from balign.linking.settings import LinkingSettings
 from balign.linking.spans import place_spans, without_overlaps
 from balign.linking.strings import StringTable
@@ -188,16 +188,7 @@ class ScispacyLinker:
             long_forms, on=["pmid", "start", "end"], how="left", maintain_order="left"
         ).with_columns(asked=pl.coalesce("long_form", "surface"))
         found = self._look_up(spans["asked"].to_list())
-        return (
-            spans.with_columns(
-                concept=pl.Series([concept for concept, _ in found], dtype=pl.String),
-                score=pl.Series([score for _, score in found], dtype=pl.Float32),
-                linker=pl.lit(self.name),
-            )
-            .select(SCHEMA.names())
-            .cast(SCHEMA)
-            .sort("pmid", "start", "end")
-        )
+        return answered(spans, found, self.name).sort("pmid", "start", "end")
 
     def _run_pipeline(self, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the entities, and the long forms of abbreviations, by place."""
