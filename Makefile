@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format generate lock clean distclean rulegraph benchmark
+.PHONY: help demo test test-slow conda conda-train slurm-test lint format generate envs lock clean distclean rulegraph benchmark
 
 CORES ?= 2
 VENV := .venv
@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' \
-	| while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	| while IFS=$$'\t' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "balign needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -26,14 +26,24 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Build graph, corpus, models and report from embedded data (results/demo/report/index.html)
 	$(BIN)/snakemake --cores $(CORES)
-	@COLUMNS=$${COLUMNS:-120} $(BIN)/balign evaluate show --leaderboard results/demo/evaluation/leaderboard.json
+	@COLUMNS=$${COLUMNS:-120} $(BIN)/balign evaluate table
 	@echo "The report: results/demo/report/index.html"
 
 test: $(READY) ## Run the tests (minutes, no network besides the package index)
 	$(BIN)/python -m pytest
 
 test-slow: $(READY) ## Run the slow tests too
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not conda and not slurm"
+
+conda: $(READY) ## Run rules of the demo with --use-conda (after make demo; minutes, 3 GB while it runs)
+	$(BIN)/python -m pytest -m "conda and not slow" tests/conda
+
+conda-train: $(READY) ## Create the environments of training and evaluation and run them (10 minutes, 3 GB)
+	$(BIN)/python -m pytest -m "conda and slow" tests/conda
+
+slurm-test: $(READY) ## Start a Slurm of two virtual nodes here and train on it (root; installs slurm-wlm if it can)
+	tests/slurm/cluster.sh install || echo "slurm-wlm cannot be installed here"
+	$(BIN)/python -m pytest -m slurm -rs tests/slurm
 
 lint: $(READY) ## Check style, types and the workflow
 	$(BIN)/ruff check .
@@ -49,6 +59,9 @@ format: $(READY) ## Format Python and Snakemake files
 
 generate: $(READY) ## Write the default configuration, its schema and its table from the models
 	$(BIN)/balign config generate
+
+envs: $(READY) ## Write the conda environments from requirements.lock
+	$(BIN)/python envs/write.py
 
 lock: ## Resolve pyproject.toml anew and write requirements.lock
 	rm -rf .lock-venv

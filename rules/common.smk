@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 ROOT = Path(workflow.basedir)
 DEFAULT = Path("config/config.yaml")
@@ -25,11 +26,12 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from balign.config import load_config
 from balign.corpus.listing import check_one_year, needs_listing, wanted_files
-from balign.digest import code_digest
-from balign.errors import BalignError, ConfigError
+from balign.digest import PARTS, code_digest
+from balign.errors import BalignError, ConfigError, disk_error
 from balign.evaluate.families import FAMILIES, seeds_of
 from balign.files import atomic_path
 from balign.linking.backends import BACKENDS, backends_used
+from balign.provenance import command_line, record_run, run_facts
 from balign.sources.hub import HUB, encoder_key, hub_manifest_path
 from balign.sources.registry import entry_digest, load_registry, manifest_path
 from balign.steps import stamp as step_stamp
@@ -46,18 +48,30 @@ REGISTERED = {entry.name for entry in REGISTRY.sources}
 DATA = CONFIG.paths.data
 RESULTS = CONFIG.paths.results
 RESOLVED = f"{RESULTS}/config.yaml"
+# The environments with PyTorch are there in a second, smaller variant.
+VARIANT = "-cpu" if CONFIG.environments.torch == "cpu" else ""
 
 
 def write_resolved():
     """Write the resolved configuration beside the results, if it is not there already."""
     text = yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False)
     path = Path(RESOLVED)
-    if not path.is_file() or path.read_text() != text:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text)
+    try:
+        if not path.is_file() or path.read_text() != text:
+            with atomic_path(path) as temporary:
+                temporary.write_text(text)
+    except OSError as error:
+        raise WorkflowError(str(disk_error(error) or error)) from None
 
 
 write_resolved()
+
+
+def record_start():
+    """Note with what this run works, beside the results; dry runs and jobs do not come here."""
+    in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    facts = run_facts(ROOT, CONFIG.model_dump(mode="json"), command_line(), in_conda)
+    record_run(Path(RESULTS) / "provenance", facts, PARTS)
 
 
 def stamp(step, **fixed):
@@ -153,13 +167,13 @@ def text_files(wildcards):
 def guard_files(wildcards):
     """Return what holds a task's test set: its source, or the citations that it draws from."""
     task = GUARDED[wildcards.task]
-    return [source(task.source)] if hasattr(task, "source") else ABSTRACTS(wildcards)
+    return [source(task.source)] if getattr(task, "source", None) else ABSTRACTS(wildcards)
 
 
 def guard_options(wildcards, input):
     """Return the same as options of the command, with the draw."""
     task = GUARDED[wildcards.task]
-    if hasattr(task, "source"):
+    if getattr(task, "source", None):
         return options("--manifest", input)
     draw = f"--seed {task.split_seed} --count {task.test_citations}"
     return f"{draw} {options('--abstracts', input)}"
@@ -227,9 +241,54 @@ def linking_model(wildcards, input):
     return options("--model", [encoder_path(input.model)] if "model" in input.keys() else [])
 
 
+def launcher():
+    """Return what starts the processes of a training run, before their command; one needs none.
+
+    Rendezvous as in torchrun's manual: on one machine by itself, on several at the first of them,
+    where Slurm runs the rule's shell.
+    """
+    nodes, processes = CONFIG.pretrain.launch.nodes, CONFIG.pretrain.launch.processes_per_node
+    torchrun = f"python -m torch.distributed.run --no-python --nproc-per-node={processes}"
+    if nodes == 1:
+        return f"{torchrun} --standalone" if processes > 1 else ""
+    # The step's shape is given anew: Snakemake's job step takes Slurm's own variables away.
+    return (
+        f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --cpu-bind=none {torchrun}"
+        f" --nnodes={nodes} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID"
+        " --rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+    )
+
+
+def launch_resources():
+    """Return the resources by which the Slurm executor allocates several machines for a run."""
+    nodes = CONFIG.pretrain.launch.nodes
+    return {"mpi": "srun", "nodes": nodes, "tasks": nodes} if nodes > 1 else {}
+
+
+def pretrain_stamp(wildcards):
+    """Make the stamp of a training run: with the code of its objectives."""
+    objectives = MODELS[wildcards.model].objectives
+    code = {one.type: code_digest(one.code.partition(":")[0]) for one in objectives}
+    return {**stamp("pretrain_train")(wildcards), "objectives": code}
+
+
+def kge_folder(tables):
+    """Return the folder of graph embeddings."""
+    return f"{RESULTS}/pretrain/kge/{tables}"
+
+
 def model_folder(model):
     """Return the folder of a trained model."""
     return f"{RESULTS}/models/{model}"
+
+
+def task_data(task):
+    """Return the manifest of a task's source, or the files in the folder that it names."""
+    if task.source:
+        return [source(task.source)]
+    folder = Path(task.path)
+    # A folder that is not there is a reason to skip the task.
+    return sorted(str(path) for path in folder.rglob("*") if path.is_file())
 
 
 def task_files(wildcards):
@@ -238,16 +297,18 @@ def task_files(wildcards):
     known = {
         "database": lambda: [KG],
         "abstracts": lambda: ABSTRACTS(wildcards),
-        "source": lambda: [source(task.source)],
+        "source": lambda: task_data(task),
     }
     return [file for kind in FAMILIES[task.family].inputs for file in known[kind]()]
 
 
 def task_options(wildcards, input):
-    """Return the same files as options of the command."""
-    known = {KG: "--database", f"{RESULTS}/corpus/abstracts/": "--abstracts"}
-    found = (
-        next((known[start] for start in known if file.startswith(start)), "--source")
-        for file in input.files
-    )
-    return " ".join(f"{option} {shlex.quote(file)}" for option, file in zip(found, input.files))
+    """Return the same files as options of the command; a task itself names a folder."""
+    task = TASKS[wildcards.task]
+    given = source(task.source) if getattr(task, "source", None) else None
+    known = {KG: "--database", f"{RESULTS}/corpus/abstracts/": "--abstracts", given: "--source"}
+    found = []
+    for file in input.files:
+        option = next((known[start] for start in known if start and file.startswith(start)), None)
+        found += [options(option, [file])] if option else []
+    return " ".join(found)

@@ -13,9 +13,11 @@ CORPUS_COUNTS = f"{RESULTS}/corpus/counts.json"
 GUARDED = {
     task.name: task
     for task in CONFIG.evaluate.tasks
-    if CONFIG.corpus.select.guard and (hasattr(task, "source") or hasattr(task, "split_seed"))
+    if getattr(task, "source", None) or hasattr(task, "split_seed")
 }
-GUARDS = expand(f"{RESULTS}/corpus/guard/{{task}}.json", task=GUARDED)
+GUARDS = expand(
+    f"{RESULTS}/corpus/guard/{{task}}.json", task=GUARDED if CONFIG.corpus.select.guard else []
+)
 # Corpora other than PubMed.
 TEXTS = {text.name: text for text in CONFIG.corpus.texts}
 TEXT_NAMES = "|".join(map(re.escape, TEXTS)) or "(?!)"
@@ -105,10 +107,12 @@ rule corpus_parse:
     params:
         stamp=stamp("corpus_parse"),
         source=lambda wildcards: pubmed_files()[wildcards.file][0],
+        columns="all" if CONFIG.corpus.columns is None else ",".join(CONFIG.corpus.columns),
     message:
         "corpus: parse {wildcards.file}"
     shell:
-        "python -m balign corpus parse --source {params.source:q} --output {output:q} 2> {log:q}"
+        "python -m balign corpus parse --source {params.source:q} --output {output:q}"
+        " --columns {params.columns:q} 2> {log:q}"
 
 
 rule corpus_merge:
@@ -253,7 +257,11 @@ rule corpus_count:
         guards=GUARDS,
         sentences=SENTENCES,
     output:
-        CORPUS_COUNTS,
+        report(
+            CORPUS_COUNTS,
+            caption="../resources/captions/corpus.rst",
+            category="Counts",
+        ),
     log:
         f"{RESULTS}/logs/corpus_count.log",
     benchmark:

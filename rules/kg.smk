@@ -21,7 +21,11 @@ rule kg_build:
         rrf=rrf_files(),
     output:
         database=KG,
-        counts=KG_COUNTS,
+        counts=report(
+            KG_COUNTS,
+            caption="../resources/captions/kg.rst",
+            category="Counts",
+        ),
     log:
         f"{RESULTS}/logs/kg_build.log",
     benchmark:

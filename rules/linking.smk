@@ -29,7 +29,7 @@ rule linking_index:
     benchmark:
         f"{RESULTS}/benchmarks/linking_index.tsv"
     conda:
-        "../envs/linking.yaml"
+        f"../envs/linking{VARIANT}.yaml"
     threads: LINKING_THREADS
     resources:
         mem_mb=4000,
@@ -60,7 +60,7 @@ rule linking_link:
     benchmark:
         f"{RESULTS}/benchmarks/linking_link/{{file}}.tsv"
     conda:
-        "../envs/linking.yaml"
+        f"../envs/linking{VARIANT}.yaml"
     threads: LINKING_THREADS
     resources:
         mem_mb=3000,
@@ -85,13 +85,17 @@ rule linking_count:
         mentions=MENTIONS,
         counts=each_file("linking/mentions/{file}.counts.json"),
     output:
-        LINKING_COUNTS,
+        report(
+            LINKING_COUNTS,
+            caption="../resources/captions/linking.rst",
+            category="Counts",
+        ),
     log:
         f"{RESULTS}/logs/linking_count.log",
     benchmark:
         f"{RESULTS}/benchmarks/linking_count.tsv"
     conda:
-        "../envs/linking.yaml"
+        f"../envs/linking{VARIANT}.yaml"
     threads: 1
     resources:
         mem_mb=3000,

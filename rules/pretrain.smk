@@ -1,8 +1,8 @@
 """Stage pretrain: align text encoders with the graph.
 
 Reads: <results>/corpus/, <results>/linking/mentions/, <results>/graph/, pretrained encoders.
-Writes: <results>/pretrain/tokens/<encoder>/, <results>/models/<model>/; checkpoints go to
-<results>/checkpoints/, which is no rule's output because Snakemake deletes those of a failed job.
+Writes: <results>/pretrain/tokens/<encoder>/, <results>/pretrain/kge/<name>/,
+<results>/models/<model>/; checkpoints go to <results>/checkpoints/, which is no rule's output because Snakemake deletes those of a failed job.
 """
 
 MODELS = {model.name: model for model in CONFIG.pretrain.models}
@@ -12,9 +12,10 @@ ENCODERS = {encoder_key(model.encoder): model.encoder for model in MODELS.values
 
 
 rule pretrain:
-    """Train all models of the configuration."""
+    """Train all models and graph embeddings of the configuration."""
     input:
         [model_folder(model) for model in MODELS],
+        [kge_folder(tables.name) for tables in CONFIG.pretrain.kge],
 
 
 rule pretrain_tokenize:
@@ -32,7 +33,7 @@ rule pretrain_tokenize:
     benchmark:
         f"{RESULTS}/benchmarks/pretrain_tokenize/{{encoder}}.tsv"
     conda:
-        "../envs/pretrain.yaml"
+        f"../envs/pretrain{VARIANT}.yaml"
     threads: 2
     resources:
         mem_mb=8000,
@@ -51,6 +52,34 @@ rule pretrain_tokenize:
         " --output {output:q} 2> {log:q}"
 
 
+rule pretrain_kge:
+    """Train vectors of concepts and relations on the graph's edges."""
+    input:
+        graph=GRAPH,
+    output:
+        directory(f"{RESULTS}/pretrain/kge/{{kge}}"),
+    log:
+        f"{RESULTS}/logs/pretrain_kge/{{kge}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pretrain_kge/{{kge}}.tsv"
+    conda:
+        f"../envs/pretrain{VARIANT}.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=720,
+    params:
+        stamp=stamp("pretrain_kge"),
+        config=RESOLVED,
+        checkpoints=f"{RESULTS}/checkpoints",
+    message:
+        "pretrain: graph embeddings {wildcards.kge}"
+    shell:
+        "python -m balign pretrain kge {wildcards.kge:q} --config {params.config:q}"
+        " --graph {input.graph:q} --checkpoints {params.checkpoints:q} --threads {threads}"
+        " --output {output:q} 2> {log:q}"
+
+
 rule pretrain_train:
     """Train one model; an interrupted run goes on from its last checkpoint."""
     input:
@@ -66,19 +95,30 @@ rule pretrain_train:
     benchmark:
         f"{RESULTS}/benchmarks/pretrain_train/{{model}}.tsv"
     conda:
-        "../envs/pretrain.yaml"
+        f"../envs/pretrain{VARIANT}.yaml"
     threads: 8
     resources:
+        **launch_resources(),
         mem_mb=16000,
         runtime=2880,
     params:
-        stamp=stamp("pretrain_train"),
+        stamp=pretrain_stamp,
         config=RESOLVED,
         encoder=lambda wildcards, input: encoder_path(input.encoder),
         checkpoints=f"{RESULTS}/checkpoints",
+        tracking=f"{RESULTS}/logs/tensorboard",
+        # Values that hang on threads or resources do not count when Snakemake compares parameters.
+        launcher=lambda wildcards, resources: launcher(),
+        threads=lambda wildcards, threads: max(
+            1, threads // CONFIG.pretrain.launch.processes_per_node
+        ),
     message:
         "pretrain: train {wildcards.model}"
     shell:
-        "python -m balign pretrain train {wildcards.model:q} --config {params.config:q}"
+        # By exec, a signal of Slurm's that ends the shell too cannot end the step before its state
+        # is saved.
+        "exec {params.launcher} python -m balign pretrain train {wildcards.model:q}"
+        " --config {params.config:q}"
         " --encoder {params.encoder:q} --tokens {input.tokens:q} --graph {input.graph:q}"
-        " --checkpoints {params.checkpoints:q} --threads {threads} --output {output:q} 2> {log:q}"
+        " --checkpoints {params.checkpoints:q} --threads {params.threads} --tracking {params.tracking:q}"
+        " --output {output:q} 2> {log:q}"

@@ -9,7 +9,7 @@ SOURCES = sorted(
         *CONFIG.kg.sources,
         *CONFIG.corpus.sources,
         *(model.encoder for model in CONFIG.pretrain.models if model.encoder in REGISTERED),
-        *(task.source for task in CONFIG.evaluate.tasks if hasattr(task, "source")),
+        *(task.source for task in CONFIG.evaluate.tasks if getattr(task, "source", None)),
     }
 )
 

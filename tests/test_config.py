@@ -8,7 +8,7 @@ from balign.config import Config, load_config
 from balign.config_files import generated_files
 from balign.errors import ConfigError
 
-SHIPPED = ["config/config.yaml", "config/open.yaml", "config/umls.yaml"]
+SHIPPED = ["config/config.yaml", "config/open.yaml", "config/umls.yaml", "config/ablation.yaml"]
 
 
 def write(path: Path, text: str) -> Path:
@@ -46,7 +46,7 @@ def test_shipped_configurations_parse(root, name):
         ("pretrian:\n  data: {}\n", "line 1", "pretrian", "pretrain"),
         ("kg:\n  held_out:\n    cuont: 3\n", "line 3", "kg.held_out.cuont", "kg.held_out.count"),
         (
-            "pretrain:\n  models:\n    - name: a\n      objective: mlm\n      stpes: 4\n",
+            "pretrain:\n  models:\n    - name: a\n      objectives: [{type: mlm}]\n      stpes: 4\n",
             "line 5",
             "pretrain.models[0].stpes",
             "pretrain.models[0].steps",
@@ -80,7 +80,7 @@ def test_unknown_key_names_file_line_path_and_nearest(tmp_path, text, where, wro
             ["evaluate.tasks[0].epochs", "line 3"],
         ),
         (
-            "pretrain:\n  models:\n    - {name: base, objective: mlm}\n",
+            "pretrain:\n  models:\n    - {name: base, objectives: [{type: mlm}]}\n",
             ["pretrain", "none may be 'base'"],
         ),
         ("kg: [1, 2\n", ["not valid YAML"]),

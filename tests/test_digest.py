@@ -71,4 +71,4 @@ def test_every_step_has_code_and_settings_and_reaches_no_command_line(step):
 
 def test_a_model_is_picked_by_name():
     settings = settings_of("pretrain_train", Config(), model="mlm")
-    assert settings["pretrain.models[mlm]"]["objective"] == "mlm"
+    assert settings["pretrain.models[mlm]"]["objectives"][0]["type"] == "mlm"

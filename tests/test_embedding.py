@@ -32,6 +32,16 @@ def test_vectors_are_the_mean_over_tokens_normalised(encoder):
         np.testing.assert_allclose(vector, mean / mean.norm(), atol=1e-5)
 
 
+def test_pooling_of_first_and_last_layer_and_of_the_first_state(encoder):
+    tokens = encoder.tokenizer(NAMES[3], return_tensors="pt")
+    with torch.no_grad():
+        states = encoder.model(**tokens, output_hidden_states=True).hidden_states
+    wanted = {"first_last": (states[1] + states[-1])[0].mean(dim=0), "cls": states[-1][0, 0]}
+    for pooling, vector in wanted.items():
+        found = embed_names(encoder, [NAMES[3]], "names", pooling)[0]
+        np.testing.assert_allclose(found, vector / vector.norm(), atol=1e-5)
+
+
 def test_equal_word_pieces_get_the_same_vector(encoder):
     found = embed_names(encoder, NAMES, "names")
     np.testing.assert_array_equal(found[1], found[4])
@@ -100,13 +110,23 @@ def test_nearest_is_that_of_brute_force(seed, concepts, k):
         assert found.scores[row] == pytest.approx(float(queries[row] @ names[name]))
 
 
-def test_nearest_over_several_blocks(monkeypatch):
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_nearest_over_several_blocks(monkeypatch, tmp_path, dtype):
     rng = np.random.default_rng(1)
-    names, queries = (rng.normal(size=(n, 4)).astype(np.float32) for n in (9, 5))
-    whole = nearest_concepts(queries, names, np.arange(9), 3)
+    names, queries = (rng.normal(size=(n, 4)).astype(np.float32) for n in (30, 5))
+    names[20:25] = names[3]  # equal scores in several blocks
+    names = names.astype(dtype)
+    concept_of = np.sort(np.concatenate([np.arange(11), rng.integers(0, 11, 19)]))
+    whole = nearest_concepts(queries, names, concept_of, 3)
+    np.save(tmp_path / "names.npy", names)
+    mapped = np.load(tmp_path / "names.npy", mmap_mode="r")
     monkeypatch.setattr(embed, "_QUERIES_A_BLOCK", 2)
-    np.testing.assert_array_equal(nearest_concepts(queries, names, np.arange(9), 3).concepts,
-                                  whole.concepts)  # fmt: skip
+    for size in (1, 4, 11):
+        monkeypatch.setattr(embed, "_NAMES_A_BLOCK", size)
+        found = nearest_concepts(queries, mapped, concept_of, 3)
+        np.testing.assert_array_equal(found.concepts, whole.concepts)
+        np.testing.assert_array_equal(found.names, whole.names)
+        np.testing.assert_array_equal(found.scores, whole.scores)
 
 
 def test_a_folder_that_is_no_model_is_an_error(tmp_path):

@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from balign.corpus.parse import read_tables
+
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 1st January 2019//EN"
  "https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_190101.dtd">
@@ -36,6 +38,12 @@ def _citation(pmid, version=1, title="A title.", abstract=ABSTRACT, language="en
       <ArticleIdList><ArticleId IdType="pubmed">{pmid}</ArticleId></ArticleIdList>
     </PubmedData>
   </PubmedArticle>"""
+
+
+@pytest.fixture(scope="session")
+def read_rows():
+    """Read a PubMed file as a list of rows."""
+    return lambda path: [row for table in read_tables(path) for row in table.to_pylist()]
 
 
 @pytest.fixture(scope="session")

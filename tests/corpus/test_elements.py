@@ -8,8 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from balign.corpus import elements, parse
-from balign.corpus.parse import read_rows
-from balign.corpus.plain import END, is_plain, plain_row
 from balign.errors import DataError
 
 LIST = '<AuthorList CompleteYN="Y"><Author><LastName>{}</LastName></Author></AuthorList>'
@@ -49,7 +47,7 @@ def xml(c):
         for name, text in c["sections"]
     )
     mesh = "".join(
-        f'<MeshHeading><DescriptorName MajorTopicYN="{major}" UI="D1">'
+        f'<MeshHeading><DescriptorName UI="D1" MajorTopicYN="{major}">'
         f"{escaped(name)}</DescriptorName>"
         + "".join(
             f'<QualifierName UI="Q1" MajorTopicYN="{flag}">{escaped(text)}</QualifierName>\n'
@@ -74,7 +72,7 @@ def xml(c):
 
 @FIXTURES
 @given(st.lists(CITATION, max_size=5), st.integers(50, 4000))
-def test_round_trip(pubmed_file, citations, block):
+def test_round_trip(read_rows, pubmed_file, citations, block):
     source = pubmed_file(*map(xml, citations))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(elements, "_BLOCK", block)
@@ -102,7 +100,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(elements, "_BLOCK", 100)
 
 
-def test_lines_count_from_the_beginning_of_the_file(pubmed_file, citation, small_blocks):
+def test_lines_count_from_the_beginning_of_the_file(read_rows, pubmed_file, citation, small_blocks):
     source = pubmed_file(*map(citation, range(1, 30)), citation(30).replace(">30<", ">thirty<"))
     lines = gzip.decompress(source.read_bytes()).decode().splitlines()
     place = next(n for n, text in enumerate(lines, 1) if ">thirty<" in text) - 2
@@ -113,7 +111,7 @@ def test_lines_count_from_the_beginning_of_the_file(pubmed_file, citation, small
 @pytest.mark.parametrize("broken", ["<b>", "</b>", "&nbsp;", "<", "a<!-- -- -->b", "<![CDATA[x"])
 @pytest.mark.parametrize("place", [1, 15, 30])
 def test_broken_markup_is_refused_wherever_it_is(
-    pubmed_file, citation, small_blocks, broken, place
+    read_rows, pubmed_file, citation, small_blocks, broken, place
 ):
     titles = [broken if number == place else "A title." for number in range(1, 31)]
     source = pubmed_file(*(citation(n, title=t) for n, t in enumerate(titles, 1)))
@@ -125,7 +123,9 @@ def test_broken_markup_is_refused_wherever_it_is(
     assert line <= named <= line + 40
 
 
-def test_ends_in_comments_and_cdata_lose_nothing_unseen(pubmed_file, citation, small_blocks):
+def test_ends_in_comments_and_cdata_lose_nothing_unseen(
+    read_rows, pubmed_file, citation, small_blocks
+):
     """Either the right rows or an error; here the cut falls inside."""
     for hidden in ("<!-- </PubmedArticle> -->", "<![CDATA[</PubmedArticle>]]>"):
         source = pubmed_file(citation(1, title=f"Title {hidden}"), citation(2))
@@ -142,7 +142,9 @@ def test_ends_in_comments_and_cdata_lose_nothing_unseen(pubmed_file, citation, s
         "kept<AuthorList><AuthorList></AuthorList></AuthorList>",
     ],
 )
-def test_what_looks_like_an_unread_element_is_no_loss(pubmed_file, citation, small_blocks, title):
+def test_what_looks_like_an_unread_element_is_no_loss(
+    read_rows, pubmed_file, citation, small_blocks, title
+):
     more = LIST.format("X")
     source = pubmed_file(citation(1, title=title, more=more), *(citation(n) for n in (2, 3, 4)))
     rows = list(read_rows(source))
@@ -150,7 +152,7 @@ def test_what_looks_like_an_unread_element_is_no_loss(pubmed_file, citation, sma
     assert [row["pmid"] for row in rows] == [1, 2, 3, 4]
 
 
-def test_two_books_authors_do_not_take_the_title_between_them(pubmed_file, small_blocks):
+def test_two_books_authors_do_not_take_the_title_between_them(read_rows, pubmed_file, small_blocks):
     book = """<PubmedBookArticle><BookDocument><PMID>{}</PMID>
       <Book><BookTitle>B</BookTitle>{}</Book><ArticleTitle>Chapter</ArticleTitle>{}</BookDocument></PubmedBookArticle>"""
     authors = LIST.format("X")
@@ -158,7 +160,7 @@ def test_two_books_authors_do_not_take_the_title_between_them(pubmed_file, small
     assert [row["title"] for row in read_rows(source)] == ["Chapter"] * 4
 
 
-def test_an_unread_element_without_end_is_refused(pubmed_file, citation, small_blocks):
+def test_an_unread_element_without_end_is_refused(read_rows, pubmed_file, citation, small_blocks):
     cut = LIST.format("X").replace("</AuthorList>", "")
     whole = [citation(n, more=LIST.format("X")) for n in (2, 3)]
     with pytest.raises(DataError, match="AuthorList"):
@@ -166,13 +168,13 @@ def test_an_unread_element_without_end_is_refused(pubmed_file, citation, small_b
 
 
 @pytest.mark.parametrize("root", ["<PubmedArticleSet/>", "<PubmedArticleSet></PubmedArticleSet >"])
-def test_a_file_without_citations(tmp_path, root):
+def test_a_file_without_citations(read_rows, tmp_path, root):
     path = tmp_path / "empty.xml"
     path.write_text(root)
     assert list(read_rows(path)) == []
 
 
-def test_a_file_after_a_file_is_refused(pubmed_file, citation, small_blocks):
+def test_a_file_after_a_file_is_refused(read_rows, pubmed_file, citation, small_blocks):
     source = pubmed_file(*map(citation, range(1, 9)))
     source.write_bytes(source.read_bytes() * 2)
     with pytest.raises(DataError, match="not well-formed"):
@@ -180,7 +182,7 @@ def test_a_file_after_a_file_is_refused(pubmed_file, citation, small_blocks):
 
 
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "utf-16"])
-def test_another_encoding_is_refused(tmp_path, citation, encoding):
+def test_another_encoding_is_refused(read_rows, tmp_path, citation, encoding):
     path = tmp_path / "own.xml"
     text = f'<?xml version="1.0" encoding="{encoding}"?><PubmedArticleSet>{citation(1, title="é")}'
     path.write_bytes((text + "</PubmedArticleSet>").encode(encoding))
@@ -188,7 +190,9 @@ def test_another_encoding_is_refused(tmp_path, citation, encoding):
         list(read_rows(path))
 
 
-def test_a_namespace_of_the_root_holds_in_every_piece(pubmed_file, citation, small_blocks):
+def test_a_namespace_of_the_root_holds_in_every_piece(
+    read_rows, pubmed_file, citation, small_blocks
+):
     math = "<m:math><m:mi> x </m:mi></m:math>"
     text = "".join(citation(n, title=math) for n in range(1, 9))
     source = pubmed_file(text)
@@ -208,8 +212,12 @@ MARKED = WORDS.map(escaped) | st.sampled_from(
 ODD = [
     ("<PMID>", "<PMID >"),
     ('<Keyword MajorTopicYN="', '<Keyword Other="1" MajorTopicYN="'),
-    ('<DescriptorName MajorTopicYN="Y" UI="D1">', '<DescriptorName UI="D1" MajorTopicYN="Y">'),
-    ('<DescriptorName MajorTopicYN="N" UI="D1">', '<DescriptorName UI="D1" MajorTopicYN="N">'),
+    ('<DescriptorName UI="D1" MajorTopicYN="Y">', '<DescriptorName MajorTopicYN="Y" UI="D1">'),
+    ('<DescriptorName UI="D1" MajorTopicYN="N">', '<DescriptorName MajorTopicYN="N" UI="D1">'),
+    ('UI="D1" MajorTopicYN="N">', 'UI="D1" MajorTopicYN="N" Type="Geographic">'),
+    ("</ArticleIdList>", "</ArticleIdList><?nihms ?>"),
+    ("</ArticleIdList>", "</ArticleIdList><?nihms ?><?nihms ?>"),
+    ("<Keyword ", "<?nihms ?><Keyword "),
     ("</QualifierName>\n", "\n"),
     ("</DescriptorName>", "</QualifierName>"),
     ("</MeshHeading>", "</MeshHeading>\n"),
@@ -238,7 +246,9 @@ ODD = [
     st.lists(st.sampled_from(ODD), max_size=6),
     st.lists(st.tuples(st.sampled_from(["title", "text", "label"]), MARKED), max_size=2),
 )
-def test_gzip_and_plain_xml_give_the_same_rows(pubmed_file, tmp_path, citations, odd, marked):
+def test_gzip_and_plain_xml_give_the_same_rows(
+    read_rows, pubmed_file, tmp_path, citations, odd, marked
+):
     """Of gzip most citations are read without an XML parser, of plain XML none.
 
     What the parser of the whole refuses must be refused, except inside what nobody reads.
@@ -271,12 +281,28 @@ def test_gzip_and_plain_xml_give_the_same_rows(pubmed_file, tmp_path, citations,
 
 
 @pytest.mark.parametrize("title", ["A title.", "<i>E. coli</i> &amp; <b>x<sup>2</sup></b>"])
-def test_the_plain_form_is_read_without_the_parser(pubmed_file, citation, monkeypatch, title):
+def test_the_plain_form_is_read_without_the_parser(
+    read_rows, pubmed_file, citation, monkeypatch, title
+):
     """Without this, the test above would compare the parser with itself."""
-    text = citation(1, title=title)
-    source = pubmed_file(text)
-    (expected,) = read_rows(source)
+    source = pubmed_file(citation(1, title=title), citation(2))
+    whole = source.with_suffix("")
+    whole.write_bytes(gzip.decompress(source.read_bytes()))
+    expected = read_rows(whole)
     monkeypatch.setattr(parse, "citation_row", None)
-    piece = text.encode().removesuffix(END)
-    assert is_plain(piece)
-    assert plain_row(piece) == expected == next(read_rows(source))
+    assert read_rows(source) == expected
+
+
+@pytest.mark.parametrize("place", ["</ArticleIdList>", "<PubmedData>", "</Language>"])
+def test_pubmeds_processing_instructions(read_rows, pubmed_file, citation, place):
+    source = pubmed_file(*(citation(n).replace(place, f"{place}\n<?pmcsd ?>") for n in (1, 2)))
+    assert read_rows(source) == read_rows(pubmed_file(citation(1), citation(2), name="without"))
+
+
+def test_rows_of_both_ways_keep_their_order(read_rows, pubmed_file, citation):
+    odd = [citation(n, title="A <sup><b><i>title</i></b></sup>") for n in (2, 5)]
+    odd = [text.replace("<PMID ", "<PMID  ") for text in odd]
+    source = pubmed_file(citation(1), odd[0], citation(3), citation(4), odd[1], citation(6))
+    rows = read_rows(source)
+    assert [row["pmid"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["title"] for row in rows[1::3]] == ["A title"] * 2

@@ -3,15 +3,17 @@
 import gzip
 import html
 from pathlib import Path
+from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from balign.corpus.parse import corpus_parse, read_rows
-from balign.corpus.schema import PARSED_SCHEMA
-from balign.errors import DataError
+from balign.corpus.parse import corpus_parse
+from balign.corpus.schema import ALL_COLUMNS, NEEDED_COLUMNS, PARSED_SCHEMA
+from balign.corpus.settings import CitationColumn
+from balign.errors import ConfigError, DataError
 
 FULL = Path(__file__).with_name("citation.xml").read_text(encoding="utf-8")
 
@@ -57,7 +59,7 @@ def expected(**values):
     return {**empty, "kind": "citation", "document": document, "version": 1, "title": "", **values}
 
 
-def test_every_field_of_a_citation(pubmed_file):
+def test_every_field_of_a_citation(read_rows, pubmed_file):
     (row,) = read_rows(pubmed_file(FULL))
     assert row == expected(
         pmid=30271887,
@@ -131,12 +133,12 @@ def test_every_field_of_a_citation(pubmed_file):
     )
 
 
-def test_missing_pieces_are_null_or_empty(pubmed_file):
+def test_missing_pieces_are_null_or_empty(read_rows, pubmed_file):
     (row,) = read_rows(pubmed_file(BARE))
     assert row == expected(pmid=7)
 
 
-def test_a_book_chapter_is_a_citation(pubmed_file):
+def test_a_book_chapter_is_a_citation(read_rows, pubmed_file):
     (row,) = read_rows(pubmed_file(BOOK))
     assert row == expected(
         pmid=20301295,
@@ -155,7 +157,7 @@ def test_a_book_chapter_is_a_citation(pubmed_file):
     )
 
 
-def test_a_whole_book_is_called_by_its_title(pubmed_file):
+def test_a_whole_book_is_called_by_its_title(read_rows, pubmed_file):
     whole = BOOK.replace("<ArticleTitle>Marfan Syndrome</ArticleTitle>", "")
     (row,) = read_rows(pubmed_file(whole, root="PubmedBookArticleSet"))
     assert row["title"] == row["journal"] == "GeneReviews"
@@ -172,7 +174,9 @@ def test_a_whole_book_is_called_by_its_title(pubmed_file):
         ("", '<ArticleId IdType="pmc">PMC5</ArticleId>', None, "PMC5"),
     ],
 )
-def test_identifiers_are_never_those_of_a_reference(pubmed_file, locations, listed, doi, pmcid):
+def test_identifiers_are_never_those_of_a_reference(
+    read_rows, pubmed_file, locations, listed, doi, pmcid
+):
     """References come before and after the citation's own list, and one holds another."""
     references = (
         f"<ReferenceList>{REFERENCE}<ReferenceList>{REFERENCE}</ReferenceList></ReferenceList>"
@@ -210,7 +214,7 @@ def test_rows_are_written_in_several_row_groups(pubmed_file, citation, tmp_path)
     assert file.read(["pmid"])["pmid"].to_pylist() == list(range(1, 4501))
 
 
-def test_plain_xml_is_read_too(pubmed_file, tmp_path):
+def test_plain_xml_is_read_too(read_rows, pubmed_file, tmp_path):
     plain = tmp_path / "own.xml"
     plain.write_bytes(gzip.decompress(pubmed_file(BARE).read_bytes()))
     assert [row["pmid"] for row in read_rows(plain)] == [7]
@@ -233,7 +237,7 @@ def test_plain_xml_is_read_too(pubmed_file, tmp_path):
         ("<MedlineDate>No. 12345</MedlineDate>", None, None, "No. 12345"),
     ],
 )
-def test_publication_dates(pubmed_file, citation, date, year, published, text):
+def test_publication_dates(read_rows, pubmed_file, citation, date, year, published, text):
     (row,) = read_rows(pubmed_file(citation(1).replace("<Year>1979</Year>", date)))
     assert (row["year"], row["published"], row["published_text"]) == (year, published, text)
 
@@ -248,7 +252,7 @@ def test_publication_dates(pubmed_file, citation, date, year, published, text):
         max_size=5,
     )
 )
-def test_text_is_kept_to_the_character(pubmed_file, citation, pieces):
+def test_text_is_kept_to_the_character(read_rows, pubmed_file, citation, pieces):
     marked = "".join(f"<i>{html.escape(piece)}</i> \n" for piece in pieces)
     (row,) = read_rows(pubmed_file(citation(1, title=marked)))
     assert row["title"] == " ".join(" ".join(pieces).split())
@@ -293,7 +297,7 @@ def test_entities_are_refused(pubmed_file, citation, tmp_path, declarations, tit
 
 
 @pytest.mark.parametrize("scheme", ["http://127.0.0.1:9/a.dtd", "file://{secret}"])
-def test_the_dtd_is_not_read(pubmed_file, citation, tmp_path, scheme):
+def test_the_dtd_is_not_read(read_rows, pubmed_file, citation, tmp_path, scheme):
     secret = tmp_path / "secret.dtd"
     secret.write_text("no DTD")
     name = scheme.replace("{secret}", str(secret))
@@ -308,7 +312,7 @@ def test_an_unknown_entity_is_an_error_with_its_line(pubmed_file, citation, tmp_
     refused(source, tmp_path, "nbsp", f".xml.gz, line {line}")
 
 
-def test_every_truncation_is_noticed(pubmed_file, citation, tmp_path):
+def test_every_truncation_is_noticed(read_rows, pubmed_file, citation, tmp_path):
     whole = pubmed_file(citation(1), DELETIONS).read_bytes()
     source = tmp_path / "cut.xml.gz"
     for length in range(len(whole)):
@@ -379,3 +383,26 @@ def test_a_citation_without_article_is_refused(pubmed_file, tmp_path):
 
 def test_no_such_file(tmp_path):
     refused(tmp_path / "none.xml.gz", tmp_path, "No such file")
+
+
+def test_columns_that_are_not_wanted_are_null(pubmed_file, tmp_path):
+    source = pubmed_file(FULL, BARE, BOOK, DELETIONS)
+    corpus_parse(source, tmp_path / "all")
+    corpus_parse(source, tmp_path / "some", ["doi", "chemicals"])
+    every, some = (pq.read_table(tmp_path / name) for name in ("all", "some"))
+    assert some.schema == PARSED_SCHEMA
+    for name in PARSED_SCHEMA.names:
+        if name in {*NEEDED_COLUMNS, "doi", "chemicals"}:
+            assert some[name].equals(every[name])
+        else:
+            assert some[name].null_count == len(some)
+
+
+def test_an_unknown_column_is_refused(pubmed_file, tmp_path):
+    with pytest.raises(ConfigError, match="'dio'"):
+        corpus_parse(pubmed_file(BARE), tmp_path / "out.parquet", ["dio"])
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_the_setting_knows_the_columns():
+    assert set(get_args(CitationColumn)) == ALL_COLUMNS - NEEDED_COLUMNS

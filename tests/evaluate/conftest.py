@@ -23,6 +23,12 @@ ATOMS = [
 TREES = [("C001", "C14.1"), ("C001", "C14.2"), ("C002", "C08.1"), ("MESH:D3", "C10.1"),
          ("C004", "D01.1"), ("C005", "F03.1")]  # fmt: skip
 
+EDGES = [
+    ("C001", "is_a", "C005"),
+    ("C002", "is_a", "C005"),
+    ("C004", "may_treat", "C002"),
+]
+
 
 @pytest.fixture
 def database(tmp_path):
@@ -35,6 +41,11 @@ def database(tmp_path):
             "preferred BOOLEAN, rank INTEGER, held_out BOOLEAN, restriction INTEGER)"
         )
         graph.execute("CREATE TABLE semantic_type (concept TEXT, semantic_type TEXT, source TEXT)")
+        graph.execute("CREATE TABLE edge (head TEXT, relation TEXT, tail TEXT, source TEXT)")
+        graph.execute("CREATE TABLE relation (relation TEXT, label TEXT, edges INTEGER)")
+        graph.executemany("INSERT INTO edge VALUES (?, ?, ?, 'mesh')", EDGES)
+        for name in ("is_a", "may_treat"):
+            graph.execute("INSERT INTO relation VALUES (?, ?, 1)", [name, name.replace("_", " ")])
         graph.execute("CREATE TABLE xref (concept TEXT, identifier TEXT)")
         for concept, name, rank, held_out in ATOMS:
             graph.execute(

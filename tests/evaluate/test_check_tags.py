@@ -5,7 +5,8 @@ from sklearn.metrics import f1_score
 
 from balign.errors import DataError
 from balign.evaluate import check_tags
-from balign.evaluate.check_tags import best_thresholds, length_grouped, read_citations, split
+from balign.evaluate.check_tags import read_citations, split
+from balign.evaluate.labels import best_thresholds
 from balign.evaluate.outcome import Run
 from balign.evaluate.settings import CheckTagTask
 
@@ -70,7 +71,10 @@ def test_fine_tuning_learns_what_a_word_tells(encoder_folder, abstracts):
     predicted = predictions.select(pl.col("^predicted:.*$")).to_numpy()
     assert f1_score(gold, predicted, average="micro") > 0.95
     assert predictions["example"].is_sorted()
-    assert outcome.counts == {"citations": 241, "labels": 5, "train": 120, "development": 40}
+    assert outcome.counts == {
+        "citations": 241, "labels": 5, "train": 120, "development": 40,
+        "test_texts": 60, "test_texts_in_train": 60,
+    }  # fmt: skip
 
 
 def test_a_run_is_fixed_by_its_seed(encoder_folder, abstracts, monkeypatch):
@@ -84,16 +88,6 @@ def test_a_run_is_fixed_by_its_seed(encoder_folder, abstracts, monkeypatch):
         check_tags.run(task(), Run(encoder_folder, seed, abstracts=tuple(abstracts)))
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
-
-
-def test_batches_hold_texts_of_like_length_and_every_text_once():
-    rng = np.random.default_rng(3)
-    lengths = rng.integers(1, 100, 130).tolist()
-    batches = length_grouped(lengths, 8, rng)
-    assert sorted(row for batch in batches for row in batch.tolist()) == list(range(130))
-    assert max(len(batch) for batch in batches) == 8
-    spread = [max(lengths[r] for r in b) - min(lengths[r] for r in b) for b in batches]
-    assert np.mean(spread) < 20  # about 76 in random batches
 
 
 def test_thresholds_by_hand():

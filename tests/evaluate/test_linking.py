@@ -4,10 +4,10 @@ import pytest
 
 from balign.draw import draw_key
 from balign.errors import DataError
-from balign.evaluate import linking_held_out, linking_mentions
+from balign.evaluate import linking, linking_held_out, linking_mentions
 from balign.evaluate.linking import NAME_SCHEMA, Query, distinct_names, draw_candidates, link
-from balign.evaluate.outcome import Run
-from balign.evaluate.settings import HeldOutLinkingTask, MentionLinkingTask
+from balign.evaluate.outcome import Run, TaskSkipped, subset_rows
+from balign.evaluate.zero_shot_settings import HeldOutLinkingTask, MentionLinkingTask
 from balign.sources.manifest import open_source
 
 QUERIES = [
@@ -49,6 +49,13 @@ def test_equal_names_link_to_their_concepts(encoder_folder):
 def test_order_of_candidates_does_not_matter(encoder_folder):
     first = link(encoder_folder, QUERIES, CANDIDATES)
     assert link(encoder_folder, QUERIES, CANDIDATES.reverse()).equals(first)
+
+
+def test_very_many_names_are_mapped_from_a_file(encoder_folder, monkeypatch):
+    first = link(encoder_folder, QUERIES, CANDIDATES)
+    monkeypatch.setattr(linking, "_NAMES_IN_MEMORY", 2)
+    monkeypatch.setattr(linking, "_NAMES_A_BLOCK", 3)
+    assert link(encoder_folder, QUERIES, CANDIDATES).equals(first)
 
 
 def test_word_orders_of_a_name_count_once():
@@ -164,7 +171,7 @@ def test_mentions(encoder_folder, database, corpus):
         "heart attack": ["single", "covered"],
         "lungs out of order": ["single", "refined", "covered"],
         "megrim": ["single", "covered"],  # seen in training, in another case
-        "rare thing": ["single", "refined"],  # seen, but as a chemical
+        "rare thing": ["single", "refined", "out_of_dictionary"],  # seen, but as a chemical
         "sick heart attack asthma": ["composite", "refined", "covered"],
     }
     assert outcome.counts == {
@@ -211,3 +218,59 @@ def test_drawn_candidates_keep_every_name_of_the_gold_and_add_the_same_others():
     assert set(draw_candidates(names, {"C3"}, 10, seed=2)["name"]) != set(drawn["name"])
     assert len(draw_candidates(names, {"C3", "C7"}, 2, seed=1)) == 4
     assert len(draw_candidates(names, set(), None, seed=1)) == 40
+
+
+def test_out_of_dictionary_mentions_are_apart(encoder_folder, database, corpus):
+    outcome = linking_mentions.run(
+        mentions(), Run(encoder_folder, 1, database, source=open_source(corpus))
+    )
+    rows = subset_rows(outcome.predictions, "out_of_dictionary")
+    assert len(rows) == outcome.counts["queries_not_covered"] == 1
+    assert not rows["correct"].any()
+
+
+def test_supplementary_records_are_in_the_branches_of_their_headings(
+    encoder_folder, database, corpus
+):
+    with duckdb.connect(str(database)) as graph:
+        graph.execute("INSERT INTO edge VALUES ('MESH:C999', 'mapped_to', 'C002', 'mesh')")
+        graph.execute("INSERT INTO concept VALUES ('MESH:C999', 'rare wheeze', 'mesh')")
+        graph.execute(
+            "INSERT INTO atom VALUES ('MESH:C999', 'rare wheeze', 'm', '', 'NM', true, 0, false, 0)"
+        )
+    outcome = linking_mentions.run(
+        mentions(), Run(encoder_folder, 1, database, source=open_source(corpus))
+    )
+    assert subset_rows(outcome.predictions, "out_of_dictionary").is_empty()
+
+
+NCBI = "9\t0\t9\tmegrim or\tModifier\tD3+OMIM:77\n"
+
+
+def test_a_corpus_in_a_folder_of_the_user(encoder_folder, database, tmp_path):
+    files = {"train": ["a.txt"], "dev": ["b.txt"], "test": ["c.txt"]}
+    folder = tmp_path / "own"
+    folder.mkdir()
+    settings = mentions(source=None, path=str(folder), files=files, entity_type=None,
+                             obtain="see the page")  # fmt: skip
+    given = Run(model=encoder_folder, seed=1, database=database, folder=folder)
+    with pytest.raises(TaskSkipped, match=r"has no c\.txt: see the page"):
+        linking_mentions.run(settings, given)
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text("")
+    (folder / "c.txt").write_text(NCBI)
+    with duckdb.connect(str(database)) as graph:
+        graph.execute("INSERT INTO xref VALUES ('C002', 'OMIM:77')")
+    outcome = linking_mentions.run(settings, given)
+    assert outcome.predictions["gold"].to_list() == [["C002", "MESH:D3"]]
+    assert outcome.predictions["identifier"].to_list() == ["D3|OMIM:77"]
+
+
+def test_pooling_is_the_tasks(encoder_folder, database):
+    scores = {
+        linking_held_out.run(
+            held_out(pooling=pooling), Run(model=encoder_folder, seed=1, database=database)
+        ).predictions["score"].sum()
+        for pooling in ("mean", "cls", "first_last")
+    }  # fmt: skip
+    assert len(scores) == 3

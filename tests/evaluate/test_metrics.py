@@ -3,9 +3,20 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
+from scipy.stats import pearsonr, spearmanr
+from seqeval.metrics import f1_score as entity_f1
+from seqeval.metrics import precision_score as entity_precision
+from seqeval.metrics import recall_score as entity_recall
+from seqeval.scheme import IOB2
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    label_ranking_average_precision_score,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
-from balign.evaluate.metrics import METRICS, bootstrap, interval, paired_p
+from balign.evaluate.metrics import METRICS, bootstrap, entities, interval, paired_p
 
 
 def ranked(*ranks):
@@ -96,3 +107,127 @@ def test_paired_p_tells_a_clear_difference_from_none():
 
     assert test(better) < 0.01
     assert test(same) > 0.5
+
+
+def test_entities_by_hand():
+    tags = ["I-D", "B-D", "I-D", "B-D", "I-C", "O", "B-C", "I-D", "I-C", "B-C"]
+    assert entities(tags) == {("D", 1, 3), ("D", 3, 4), ("C", 6, 7), ("C", 9, 10)}
+    assert entities([]) == set()
+
+
+TAGS = st.lists(st.sampled_from(["O", "B-D", "I-D", "B-C", "I-C"]), min_size=1, max_size=12)
+
+
+@st.composite
+def sentences(draw):
+    gold = draw(st.lists(TAGS, min_size=1, max_size=5))
+    one = st.sampled_from(["O", "B-D", "I-D", "B-C", "I-C"])
+    return gold, [draw(st.lists(one, min_size=len(s), max_size=len(s))) for s in gold]
+
+
+@given(sentences())
+def test_entity_f1_is_that_of_seqeval_strict(pair):
+    gold, predicted = pair
+    predictions = pl.DataFrame({"gold_tags": gold, "predicted_tags": predicted})
+    peers = {"f1": entity_f1, "precision": entity_precision, "recall": entity_recall}
+    for name, peer in peers.items():
+        wanted = peer(gold, predicted, mode="strict", scheme=IOB2, zero_division=0)
+        assert METRICS[f"entity_{name}"].value(predictions) == pytest.approx(wanted)
+
+
+CLASSES = st.lists(
+    st.tuples(*[st.sampled_from([None, "up", "down", "agonist"])] * 2), min_size=1, max_size=30
+)
+
+
+@given(CLASSES)
+def test_relation_f1_and_accuracy_are_those_of_scikit_learn(pairs):
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    columns = {"gold": pl.Series(gold, dtype=pl.String)}
+    columns["predicted"] = pl.Series(predicted, dtype=pl.String)
+    predictions = pl.DataFrame(columns)
+    words = [[str(one) for one in side] for side in (gold, predicted)]
+    positive = ["up", "down", "agonist"]
+    wanted = f1_score(*words, labels=positive, average="micro", zero_division=0)
+    assert METRICS["relation_f1"].value(predictions) == pytest.approx(wanted)
+    assert METRICS["accuracy"].value(predictions) == pytest.approx(accuracy_score(*words))
+
+
+def test_document_f1_by_hand():
+    gold = np.array([[True, True, False], [False, True, False], [True, False, False]])
+    predicted = np.array([[True, False, False], [True, True, False], [False, False, False]])
+    precision, recall = (1 + 1 / 2 + 0) / 3, (1 / 2 + 1 + 0) / 3
+    found = METRICS["document_f1"].value(labelled(gold, predicted))
+    assert found == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+VALUES = st.lists(st.tuples(*[st.integers(-5, 5).map(float)] * 2), min_size=3, max_size=40).filter(
+    lambda rows: all(len(set(side)) > 1 for side in zip(*rows, strict=True))
+)
+
+
+@given(VALUES)
+def test_correlations_are_those_of_scipy(rows):
+    gold, predicted = map(list, zip(*rows, strict=True))
+    predictions = pl.DataFrame({"gold": gold, "predicted": predicted})
+    for name, peer in (("pearson", pearsonr), ("spearman", spearmanr)):
+        found = METRICS[name].value(predictions)
+        assert found == pytest.approx(peer(gold, predicted).statistic, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+def test_a_constant_correlates_with_nothing(name):
+    columns = {"gold": [1.0, 2.0, 4.0], "predicted": [0.1, 0.1, 0.1]}
+    assert METRICS[name].value(pl.DataFrame(columns)) == 0
+    assert METRICS[name].value(pl.DataFrame({one: [0.1] * 3 for one in columns})) == 0
+
+
+@given(VALUES)
+def test_auc_is_that_of_scikit_learn(rows):
+    score, other = map(np.array, zip(*rows, strict=True))
+    gold = other > np.median(other)
+    predictions = pl.DataFrame({"gold": gold, "score": score})
+    wanted = roc_auc_score(gold, score) if 0 < gold.sum() < len(gold) else 0.5
+    assert METRICS["auc"].value(predictions) == pytest.approx(wanted)
+
+
+def test_rank_metrics_are_those_of_scikit_learn():
+    rng = np.random.default_rng(3)
+    scores = rng.random((50, 20))
+    gold = rng.integers(0, 20, 50)
+    ranks = 1 + (scores > scores[np.arange(50), gold][:, None]).sum(axis=1)
+    predictions = ranked(*ranks.tolist())
+    # With one relevant label the ranking's average precision is the reciprocal rank.
+    wanted = label_ranking_average_precision_score(np.eye(20, dtype=int)[gold], scores)
+    assert METRICS["mrr"].value(predictions) == pytest.approx(wanted)
+    for k in (1, 3, 10):
+        wanted = top_k_accuracy_score(gold, scores, k=k, labels=range(20))
+        assert METRICS[f"hits@{k}"].value(predictions) == pytest.approx(wanted)
+    assert METRICS["mrr"].value(ranked(2, None)) == 0.25
+
+
+def test_macro_hits_average_over_groups():
+    groups = pl.DataFrame({"group": ["a", "a", "a", "b"]})
+    predictions = ranked(1, 4, None, 1).hstack(groups)
+    assert METRICS["macro_hits@1"].value(predictions) == pytest.approx((1 / 3 + 1) / 2)
+    assert METRICS["macro_hits@5"].value(predictions) == pytest.approx((2 / 3 + 1) / 2)
+
+
+PLAIN = pl.DataFrame(
+    {
+        "gold": np.random.default_rng(1).random(30).round(1),
+        "predicted": np.random.default_rng(2).random(30).round(1),
+        "rank": [1, 2, None] * 10,
+        "group": list("abcde") * 6,
+    }
+)
+
+
+@pytest.mark.parametrize("name", ["spearman", "pearson", "macro_hits@1", "mrr"])
+def test_bootstrap_of_every_kind_is_that_of_a_plain_loop(name):
+    found = bootstrap(METRICS[name], [PLAIN], 120)
+    rng = np.random.default_rng(13)
+    weights = np.concatenate([rng.multinomial(30, np.full(30, 1 / 30), size=n) for n in (100, 20)])
+    for value, weight in zip(found, weights, strict=True):
+        sample = PLAIN[np.repeat(np.arange(30), weight)]
+        assert value == pytest.approx(METRICS[name].value(sample), abs=1e-9)

@@ -7,7 +7,18 @@ import pytest
 from rich.console import Console
 
 from balign.errors import DataError
-from balign.evaluate.show import leaderboard_table, skipped_lines
+from balign.evaluate.leakage import text_overlap
+from balign.evaluate.published import read_published
+from balign.evaluate.show import (
+    as_csv,
+    as_latex,
+    as_markdown,
+    latex_escaped,
+    leaderboard_table,
+    notes,
+    shown_rows,
+    skipped_lines,
+)
 from balign.evaluate.table import SCHEMA, evaluate_table
 
 
@@ -17,7 +28,7 @@ def write_result(folder, task, model, seed, ranks, subsets=None, examples=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     result = {"task": task, "family": "linking_held_out", "model": model, "seed": seed,
               "status": "ok", "reason": None, "metrics": {"accuracy@5": 0, "accuracy@1": 0},
-              "primary": "accuracy@1", "n": 0, "subsets": {"odd": {}, "none": {}},
+              "primary": "accuracy@1", "n": 0, "subsets": {"odd": {}, "none": {}}, "counts": {},
               "predictions": f"seed{seed}.parquet"}  # fmt: skip
     if ranks is None:
         result |= {"status": "skipped", "reason": "no source", "predictions": None}
@@ -34,9 +45,9 @@ def write_result(folder, task, model, seed, ranks, subsets=None, examples=None):
     return path
 
 
-def make(tmp_path, results):
+def make(tmp_path, results, published=None):
     outputs = {"csv": tmp_path / "leaderboard.csv", "json": tmp_path / "leaderboard.json"}
-    evaluate_table(results, 500, **outputs)
+    evaluate_table(results, 500, published=published, **outputs)
     return json.loads(outputs["json"].read_text()), list(csv.DictReader(outputs["csv"].open()))
 
 
@@ -110,7 +121,7 @@ def test_f1(tmp_path):
     pl.DataFrame({"example": [1, 2, 3], **columns}).write_parquet(tmp_path / "p.parquet")
     result = {"task": "t", "family": "check_tags", "model": "base", "seed": 1, "status": "ok",
               "metrics": {"micro_f1": 0, "macro_f1": 0}, "primary": "micro_f1", "subsets": {},
-              "predictions": "p.parquet"}  # fmt: skip
+              "counts": {}, "predictions": "p.parquet"}  # fmt: skip
     path.write_text(json.dumps(result))
     values, _ = make(tmp_path, [path])
     assert [row["mean"] for row in values["rows"]] == pytest.approx([2 / 3, 2 / 3])
@@ -138,3 +149,108 @@ def test_terminal_table(tmp_path, results):
     text = console.export_text()
     assert "50.0 ± 35.4" in text
     assert "+25.0 (" in text
+
+
+PUBLISHED = """
+published:
+  - {system: Big_Model & 50%, task: t, metric: accuracy@1, value: 71.6, source: "A et al., 2020"}
+  - {system: Other, task: elsewhere, metric: accuracy, value: 40, source: B}
+"""
+
+
+@pytest.fixture
+def board(tmp_path, results):
+    path = tmp_path / "published.yaml"
+    path.write_text(PUBLISHED)
+    return make(tmp_path, results, path)
+
+
+def test_published_figures_stand_apart(board):
+    values, rows = board
+    assert [one["system"] for one in values["published"]] == ["Big_Model & 50%", "Other"]
+    assert {row["model"] for row in values["rows"]} == {"base", "mlm", "bali", "zeta"}
+    assert {row["model"] for row in rows} == {"base", "mlm", "bali", "zeta"}
+
+
+def test_published_figures_are_shown_under_ours_of_the_same_task(board):
+    values, _ = board
+    shown = shown_rows(values)
+    names = [row.get("system", row.get("model")) for row in shown]
+    assert names == ["base", "mlm", "bali", "zeta", "Big_Model & 50%"]
+    assert shown_rows(values, everything=True)[-1]["system"] == "Other"
+    assert "published: Big_Model & 50%: A et al., 2020" in notes(values, shown)
+    console = Console(width=160, record=True)
+    console.print(leaderboard_table(shown))
+    assert "Big_Model & 50% (published)" in console.export_text()
+
+
+def test_csv_tells_the_origin(board):
+    rows = list(csv.DictReader(as_csv(shown_rows(board[0])).splitlines()))
+    assert [row["origin"] for row in rows] == ["this run"] * 4 + ["published"]
+    assert (rows[-1]["mean"], rows[-1]["n"], rows[-1]["p_base"]) == ("0.716", "", "")
+    assert float(rows[2]["mean"]) == pytest.approx(0.5)
+
+
+def test_markdown(board):
+    lines = as_markdown(shown_rows(board[0])).splitlines()
+    assert len({line.count("|") - line.count(r"\|") for line in lines}) == 1
+    assert lines[1].count("---") == 4
+    assert r"| Big\_Model & 50% (published) |" in lines[-1]
+
+
+def test_latex_is_escaped(board):
+    text = as_latex(shown_rows(board[0]))
+    assert r"Big\_Model \& 50\% (published) &  & 71.6 &  &  &  &  \\" in text
+    assert r"50.0 $\pm$ 35.4" in text
+    assert text.count(r"\midrule") == 1
+    assert {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")} == {9}
+
+
+def test_latex_escapes_each_special_sign():
+    assert latex_escaped(r"a\b~c^d_{#$") == (
+        r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\_\{\#\$"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "published: [{system: x}]", "published: 3", "published: ["])
+def test_a_wrong_file_of_published_figures(tmp_path, text):
+    path = tmp_path / "published.yaml"
+    path.write_text(text)
+    with pytest.raises(DataError, match="not a file of published figures"):
+        read_published(path)
+
+
+def test_the_shipped_published_figures(root):
+    found = read_published(root / "resources/published.yaml")
+    assert len({(one.system, one.task, one.subset, one.metric) for one in found}) == len(found)
+    values = {(one.system, one.task): one.value for one in found}
+    assert values["KeBioLM", "ddi"] == 81.9
+    assert values["BioLinkBERT-large", "medqa-usmle"] == 44.6
+    assert values["GEBERT-GAT", "ncbi-disease-linking"] == 70.6
+
+
+def test_text_overlap_looks_at_letters_and_digits():
+    train = ["Aspirin (75 mg) helps.", "other"]
+    counts = text_overlap(train, ["aspirin 75-mg HELPS", "new", "Other!", "aspirin75"])
+    assert counts == {"test_texts": 4, "test_texts_in_train": 2}
+
+
+def test_leakage_is_told(tmp_path):
+    path = write_result(tmp_path, "t", "base", 1, [1, 1])
+    counts = {"test_texts": 2000, "test_texts_in_train": 3, "test_pmids": 5}
+    counts["test_pmids_in_pretraining"] = 0
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"counts": counts}))
+    values, _ = make(tmp_path, [path, write_result(tmp_path, "s", "base", 1, [1])])
+    assert values["leakage"][0] == {"task": "t", **counts}
+    assert values["leakage"][1]["test_texts"] is None
+    assert notes(values, []) == [
+        "leakage: t: 3 of 2,000 test texts are in the training part too; "
+        "0 of 5 test citations are in the text of pre-training"
+    ]
+
+
+def test_a_file_that_is_no_result(tmp_path):
+    path = tmp_path / "seed1.json"
+    path.write_text("[]")
+    with pytest.raises(DataError, match="not a result"):
+        make(tmp_path, [path])

@@ -20,6 +20,7 @@ def make_database(tmp_path: Path):
         edges: Sequence[tuple[str, str, str, str]],
         atoms: Sequence[tuple[str, str, bool, int, bool]],
         relations: Sequence[tuple[str, str]] = (("is_a", "is a"), ("part_of", "part of")),
+        definitions: Sequence[tuple[str, str, str]] = (),
     ) -> Path:
         path = tmp_path / "kg.duckdb"
         path.unlink(missing_ok=True)
@@ -33,6 +34,11 @@ def make_database(tmp_path: Path):
                     atoms,
                 ),
                 ("relation", "relation VARCHAR, label VARCHAR", relations),
+                (
+                    "definition",
+                    "concept VARCHAR, definition VARCHAR, source VARCHAR",
+                    definitions,
+                ),
             ):
                 connection.execute(f"CREATE TABLE {table} ({columns})").fetchall()
                 marks = ", ".join("?" * len(columns.split(",")))

@@ -49,6 +49,18 @@ def build(make_database, write_mentions, tmp_path):
     return run
 
 
+def test_definitions_of_its_concepts_once_each(build):
+    definitions = [
+        ("é", "An accent.", "hpo"),
+        ("C1", "Second.", "hpo"),
+        ("C1", "First.", "hpo"),
+        ("C1", "First.", "mondo"),
+        ("C4", "Of no node.", "hpo"),
+    ]
+    graph = Graph.open(build(definitions=definitions))
+    assert graph.definitions.rows() == [(0, "First."), (0, "Second."), (4, "An accent.")]
+
+
 def test_files_by_contract(build):
     path = build()
     graph = Graph.open(path)

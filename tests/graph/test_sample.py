@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from balign.graph.sample import counter_keys, draw_names, sample_neighbours
+from balign.graph.sample import counter_keys, draw_names, sample_neighbours, sample_subgraphs
 
 MASK = (1 << 64) - 1
 
@@ -179,3 +179,51 @@ def test_names_and_neighbours_are_drawn_independently_by_the_same_keys(make_grap
     pairs = draw_names(graph, nodes, keys) * 4
     pairs += sample_neighbours(graph, nodes, keys, 1)[0][:, 0] - 1
     assert chisquare(np.bincount(pairs, minlength=16)).pvalue > 0.001
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_subgraphs_are_trees_towards_the_centres(make_graph, hops):
+    graph = make_graph([3, 7, 0, 40])
+    centres = np.array([3, 0, 2, 3])
+    found = sample_subgraphs(graph, centres, counter_keys(5, np.arange(4)), 3, hops)
+    assert found.nodes[:4].tolist() == centres.tolist()
+    source, target = found.edges
+    assert source.tolist() == list(range(4, len(found.nodes)))  # each drawn node has one edge
+    assert (target < source).all() and len(found.keys) == len(found.nodes)
+    assert len(np.unique(found.keys)) == len(found.keys)
+    for s, t, r in zip(source, target, found.relations, strict=True):
+        near, relations = graph.neighbours(int(found.nodes[t]))
+        assert (int(found.nodes[s]), int(r)) in zip(near.tolist(), relations.tolist(), strict=True)
+    depth = np.zeros(len(found.nodes), int)
+    for s, t in zip(source, target, strict=True):
+        depth[s] = depth[t] + 1
+    assert depth.max() == hops
+    drawn = np.bincount(target, minlength=len(found.nodes))[depth < hops]
+    degree = np.diff(graph.indptr)[found.nodes[depth < hops]]
+    assert (drawn == np.minimum(degree, 3)).all()
+
+
+def test_a_subgraph_does_not_depend_on_the_other_centres(make_graph):
+    graph = make_graph([30, 70, 20, 40])
+    centres, keys = np.array([3, 0, 2, 1]), counter_keys(5, np.arange(4))
+
+    def tree(found, centre):
+        """Nodes, keys and relations of a centre's tree, as nested tuples."""
+        below = np.flatnonzero(found.edges[1] == centre)
+        return (
+            int(found.nodes[centre]),
+            int(found.keys[centre]),
+            [(int(found.relations[e]), tree(found, int(found.edges[0, e]))) for e in below],
+        )
+
+    whole = sample_subgraphs(graph, centres, keys, 2, 2)
+    for place in range(4):
+        alone = sample_subgraphs(graph, centres[[place]], keys[[place]], 2, 2)
+        assert tree(alone, 0) == tree(whole, place)
+
+
+def test_subgraphs_of_nothing(make_graph):
+    found = sample_subgraphs(
+        make_graph([2]), np.zeros(0, int), counter_keys(1, np.zeros(0, int)), 3, 2
+    )
+    assert found.edges.shape == (2, 0) and len(found.nodes) == 0

@@ -98,10 +98,12 @@ def test_quarantine_sets_all_bad_lines_aside_and_nothing_else(tmp_path):
     assert all(reject.file.endswith("MRSTY.RRF") for reject in tally.rejects)
 
 
-def test_missing_and_surplus_columns_do_not_cancel_out():
-    assert is_good(GOOD * 3, 6)
-    assert not is_good(GOOD + b"1|2|3|4|5|\n" + b"1|2|3|4|5|6|7|\n", 6)
-    assert not is_good(b"1|2|3|4|5|6\n|" + GOOD, 6)
+@pytest.mark.parametrize("bad", [b"1|2|3|4|5|\n1|2|3|4|5|6|7|\n", b"1|2|3|4|5|6\n|" + GOOD])
+def test_missing_and_surplus_columns_do_not_cancel_out(tmp_path, bad):
+    assert is_good(GOOD * 3)
+    (tmp_path / "MRSTY.RRF").write_bytes(GOOD + bad)
+    with pytest.raises(DataError, match=r"columns instead of 6.*\n.*line 2"):
+        read_types(tmp_path)
 
 
 def test_a_line_may_be_very_long_but_not_endless(tmp_path, monkeypatch):

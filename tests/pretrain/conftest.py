@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 import torch
 
+from balign.graph.csr import Graph
+from balign.pretrain.data import Arrays, open_tokens
 from balign.pretrain.settings import ModelSettings, PretrainDataSettings
 from balign.pretrain.tokenize import pretrain_tokenize
 
@@ -28,6 +30,13 @@ NAMES = {
     "C07": ["insulin"],
     "C08": ["disease"],
     "C09": ["fever"],
+}
+DEFINITIONS = {
+    "C01": "a chronic disease with fever",
+    "C03": "failure of the heart in severe disease",
+    "C04": "disease of the kidney",
+    "C06": "a drug for fever and pain",
+    "C07": "a drug for diabetes",
 }
 EDGES = [  # head, relation, tail
     ("C01", "is_a", "C08"),
@@ -106,6 +115,10 @@ def write_graph(folder: Path, mentioned: dict[str, int]) -> None:
     pl.DataFrame(names, schema={"node": pl.Int32, "name": pl.String}, orient="row").write_parquet(
         folder / "names.parquet"
     )
+    definitions = [(concepts.index(c), text) for c, text in sorted(DEFINITIONS.items())]
+    pl.DataFrame(
+        definitions, schema={"node": pl.Int32, "definition": pl.String}, orient="row"
+    ).write_parquet(folder / "definitions.parquet")
     np.save(folder / "name_indptr.npy", indptr(np.array([node for node, _ in names])))
     counts = np.array([mentioned.get(c, 0) for c in concepts], dtype=np.int64)
     np.save(folder / "mention_count.npy", counts)
@@ -214,12 +227,22 @@ def tokenize_world(world):
     return again
 
 
+@pytest.fixture(scope="session")
+def arrays(world) -> Arrays:
+    return open_tokens(world.tokens)[0]
+
+
+@pytest.fixture(scope="session")
+def graph(world) -> Graph:
+    return Graph.open(world.graph)
+
+
 @pytest.fixture
 def model_settings():
     def make(**values) -> ModelSettings:
         base = {
             "name": "small",
-            "objective": "bali",
+            "objectives": [{"type": "mlm"}, {"type": "alignment"}],
             "steps": 6,
             "batch_sentences": 8,
             "learning_rate": 1e-3,

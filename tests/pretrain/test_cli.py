@@ -18,7 +18,7 @@ class StopAt(logging.Handler):
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "config.yaml"
-    model = {"name": "small", "objective": "mlm", "steps": 2, "batch_sentences": 4}
+    model = {"name": "small", "objectives": [{"type": "mlm"}], "steps": 2, "batch_sentences": 4}
     settings = {"pretrain": {"data": {"validation_sentences": 3}, "models": [model]}}
     path.write_text(yaml.safe_dump(settings))
     return path
@@ -47,7 +47,7 @@ def train_arguments(world, folder, config, model="small"):
 def test_tokenize_train_stop_and_resume(world, tmp_path, config):
     run = CliRunner().invoke
     assert run(app, tokenize_arguments(world, tmp_path / "tokens", config)).exit_code == 0
-    log, handler = logging.getLogger("balign.pretrain.train"), StopAt()
+    log, handler = logging.getLogger("balign.pretrain.loop"), StopAt()
     log.setLevel(logging.INFO)
     log.addHandler(handler)
     try:

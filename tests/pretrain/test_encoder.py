@@ -7,26 +7,18 @@ import torch
 
 from balign.errors import DataError
 from balign.pretrain.encoder import load_text_encoder, load_tokenizer, resolve_encoder
+from balign.pretrain.packing import pack
 
-IDS = torch.tensor([[2, 9, 12, 4, 15, 3], [2, 4, 8, 3, 0, 0]])
-MASK = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
-
-
-def test_logits_at_chosen_positions_are_those_of_the_whole_model(world):
-    encoder, new_head = load_text_encoder(world.encoder_with_head)
-    encoder.eval()
-    full = encoder.model(input_ids=IDS, attention_mask=MASK).logits
-    positions = torch.tensor([3, 7])
-    sparse = encoder.logits(encoder.states(IDS, MASK), positions)
-    assert not new_head
-    assert torch.allclose(sparse, torch.stack([full[0, 3], full[1, 1]]), atol=1e-5)
+IDS = np.array([2, 9, 12, 4, 15, 3, 2, 4, 8, 3], dtype=np.int32)
+TEXT = pack(IDS, np.array([0, 6, 10]), np.arange(2))
 
 
 def test_the_checkpoints_own_head_is_kept(world):
     from transformers import BertForMaskedLM
 
     own = BertForMaskedLM.from_pretrained(world.encoder_with_head).cls.state_dict()
-    encoder, _ = load_text_encoder(world.encoder_with_head, np.ones(64, dtype=np.int64))
+    counts = np.ones(len(load_tokenizer(world.encoder)), dtype=np.int64)
+    encoder, _ = load_text_encoder(world.encoder_with_head, counts)
     assert all(
         torch.equal(own[key], value) for key, value in encoder.model.cls.state_dict().items()
     )
@@ -38,9 +30,9 @@ def test_a_new_head_is_tied_and_starts_as_the_normalised_state(world):
     words = encoder.model.get_input_embeddings().weight
     assert new_head
     assert encoder.model.get_output_embeddings().weight is words
-    states = encoder.eval().states(IDS, MASK)
+    states = encoder.eval().encode(TEXT)
     bias = torch.log((torch.from_numpy(counts) + 0.1) / (counts.sum() + 0.1 * len(counts))).float()
-    normalised = torch.nn.functional.layer_norm(states[0, 1:2], (32,), eps=1e-12)
+    normalised = torch.nn.functional.layer_norm(states[1:2], (32,), eps=1e-12)
     expected = normalised @ words.T + bias
     assert torch.allclose(encoder.logits(states, torch.tensor([1])), expected, atol=1e-2)
 
@@ -64,7 +56,8 @@ def test_a_manifest_stands_for_its_folder(world, tmp_path):
     folder = tmp_path / "minilm" / "1"
     shutil.copytree(world.encoder, folder)
     manifest = {"name": "minilm", "version": "1", "status": "ok", "reason": None,
-                "licence": "Apache-2.0", "homepage": "https://example.org"}  # fmt: skip
+                "format": "huggingface", "files": {}, "licence": "Apache-2.0",
+                "homepage": "https://example.org"}  # fmt: skip
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
     found = resolve_encoder(folder / "MANIFEST.json")
     assert (found.path, found.name, found.facts["licence"]) == (folder, "minilm", "Apache-2.0")
@@ -94,23 +87,28 @@ def test_a_checkpoint_without_some_weights_is_refused(world, tmp_path):
         load_text_encoder(tmp_path / "part")
 
 
-def test_an_unknown_head_is_refused(tmp_path):
-    from transformers import DistilBertConfig, DistilBertForMaskedLM
-
-    config = DistilBertConfig(vocab_size=9, dim=8, n_layers=1, n_heads=1, hidden_dim=8)
-    DistilBertForMaskedLM(config).save_pretrained(tmp_path)
-    with pytest.raises(DataError, match="'distilbert'"):
-        load_text_encoder(tmp_path)
+def test_a_tokenizer_of_more_pieces_than_the_encoder_is_refused(world):
+    with pytest.raises(DataError, match="the tokenizer has 1000 word pieces"):
+        load_text_encoder(world.encoder, np.ones(1000, dtype=np.int64))
 
 
-def test_roberta_gets_a_head_too(tmp_path):
-    from transformers import RobertaConfig, RobertaModel
-
-    config = RobertaConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
-                           intermediate_size=8, max_position_embeddings=20)  # fmt: skip
-    RobertaModel(config).save_pretrained(tmp_path)
-    encoder, new_head = load_text_encoder(tmp_path)
-    assert new_head and encoder.logits(torch.ones(1, 2, 8), torch.tensor([1])).shape == (1, 9)
+def test_the_originals_head_is_random_and_not_tied(world, tmp_path):
+    for folder in (world.encoder, world.encoder_with_head):
+        torch.manual_seed(1)
+        encoder, new_head = load_text_encoder(folder, reproduce_original_head=True)
+        words = encoder.model.get_input_embeddings().weight
+        output = encoder.model.get_output_embeddings()
+        assert new_head and output.weight is not words
+        assert not torch.equal(output.weight, words) and output.bias.abs().sum() == 0
+        assert 0.01 < output.weight.std().item() < 0.03
+        states = encoder.eval().encode(TEXT)
+        torch.nn.init.normal_(output.bias)
+        logits = encoder.logits(states, torch.tensor([1]))
+        encoder.model.save_pretrained(tmp_path / folder.name)
+        again, new_head = load_text_encoder(tmp_path / folder.name)
+        assert not new_head
+        found = again.eval().logits(states, torch.tensor([1]))
+        assert torch.allclose(logits, found, atol=1e-5)
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path):

@@ -10,16 +10,24 @@ from safetensors.torch import load_file
 from balign.errors import BalignError, DataError
 from balign.pretrain.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from balign.pretrain.graph_encoder import load_graph_encoder
+from balign.pretrain.loop import TrainingInterrupted, Upkeep
 from balign.pretrain.optimise import build_optimiser
-from balign.pretrain.train import Intervals, TrainingInterrupted, pretrain_train
+from balign.pretrain.train import pretrain_train
 
-MEASURED = ("seconds", "pieces_per_second", "sentences_per_second", "data_wait_share")
-EVERY = Intervals(log=2, checkpoint=100, validate=3)
+MEASURED = (
+    "seconds",
+    "pieces_per_second",
+    "sentences_per_second",
+    "mfu",
+    "data_wait_share",
+    "memory_mib",
+)
+EVERY = Upkeep(log=2, checkpoint=100, validate=3)
 
 
 @pytest.fixture
 def train(world, tmp_path):
-    def call(settings, name="out", encoder=None, every=EVERY, **values):
+    def call(settings, name="out", encoder=None, upkeep=EVERY, **values):
         pretrain_train(
             settings,
             encoder or world.encoder,
@@ -27,7 +35,7 @@ def train(world, tmp_path):
             values.get("graph", world.graph),
             tmp_path / name,
             tmp_path / "checkpoints",
-            every,
+            upkeep,
             threads=1,
         )
         return tmp_path / name
@@ -56,7 +64,7 @@ class StopAt(logging.Handler):
 
 @pytest.fixture
 def stop_at():
-    log = logging.getLogger("balign.pretrain.train")
+    log = logging.getLogger("balign.pretrain.loop")
     log.setLevel(logging.INFO)
     added = []
 
@@ -69,17 +77,21 @@ def stop_at():
         log.removeHandler(handler)
 
 
-@pytest.mark.parametrize("objective", ["mlm", "bali"])
-def test_training_learns_and_the_model_loads_everywhere(train, model_settings, objective):
+MLM = [{"type": "mlm"}]
+BROKEN = [{"type": "mlm", "weight": 1e308}]
+
+
+@pytest.mark.parametrize("objectives", [["mlm"], ["mlm", "alignment"]])
+def test_training_learns_and_the_model_loads_everywhere(train, model_settings, objectives):
     from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-    settings = model_settings(objective=objective, steps=30, learning_rate=3e-3)
-    folder = train(settings, every=Intervals(log=10, checkpoint=10, validate=30))
+    settings = model_settings(objectives=[{"type": one} for one in objectives], steps=30, learning_rate=3e-3)
+    folder = train(settings, upkeep=Upkeep(log=10, checkpoint=10, validate=30))
     lines = metrics(folder)
     first, last = (x for x in lines if x["split"] == "validation")
     assert (first["step"], last["step"]) == (0, 30)
     assert last["mlm"] < first["mlm"]
-    if objective == "bali":
+    if "alignment" in objectives:
         assert last["alignment"] < first["alignment"]
         assert last["recall_at_1"] > first["recall_at_1"]
         assert load_graph_encoder(folder).hidden == 32
@@ -99,9 +111,10 @@ def test_training_learns_and_the_model_loads_everywhere(train, model_settings, o
 
 def test_both_objectives_see_the_same_corrupted_text(train, model_settings):
     """With the alignment's weight at zero `bali` is the control, step by step."""
-    settings = {"steps": 3, "graph": {"dropout": 0.0}, "gradient_clip": 1e9}
-    mlm = metrics(train(model_settings(objective="mlm", **settings), "mlm"))
-    bali = metrics(train(model_settings(**settings, alignment_weight=0.0), "bali"))
+    settings = {"steps": 3, "gradient_clip": 1e9}
+    alignment = {"type": "alignment", "weight": 0.0, "graph": {"type": "gatv2", "dropout": 0.0}}
+    mlm = metrics(train(model_settings(objectives=MLM, **settings), "mlm"))
+    bali = metrics(train(model_settings(objectives=[*MLM, alignment], **settings), "bali"))
     for one, other in zip(mlm, bali, strict=True):
         assert one["step"] == other["step"]
         # Dropout of names draws from the same generator after the text's, in this order.
@@ -136,10 +149,10 @@ def test_killed_training_goes_on_from_the_newest_whole_checkpoint(
 ):
     settings = model_settings(steps=9)
     whole = train(settings, "whole")
-    every = Intervals(log=2, checkpoint=1, validate=3)
+    upkeep = Upkeep(log=2, checkpoint=1, validate=3)
     stop_at("step 6, validation", signal.SIGTERM)
     with pytest.raises(TrainingInterrupted):
-        train(settings, "resumed", every=every)
+        train(settings, "resumed", upkeep=upkeep)
     (run,) = (tmp_path / "checkpoints").iterdir()
     kept = sorted(path.name for path in run.iterdir())
     assert kept == ["step-00000005", "step-00000006"]  # the newest two
@@ -147,7 +160,7 @@ def test_killed_training_goes_on_from_the_newest_whole_checkpoint(
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")  # a damaged disk
     (run / "step-00000007").mkdir()  # no marker: killed before the end
     (run / ".step-00000008.0123.tmp").mkdir()
-    resumed = train(settings, "resumed", every=every)
+    resumed = train(settings, "resumed", upkeep=upkeep)
     assert metrics(resumed) == metrics(whole)
     assert (resumed / "model.safetensors").read_bytes() == (
         whole / "model.safetensors"
@@ -175,7 +188,7 @@ def test_the_frozen_encoder_stays_as_it_is(train, model_settings, world):
 
 
 def test_a_checkpoint_with_its_own_head_has_nothing_to_warm_up(train, model_settings, world):
-    settings = model_settings(objective="mlm", steps=2, warmup_encoder_frozen=2)
+    settings = model_settings(objectives=MLM, steps=2, warmup_encoder_frozen=2)
     folder = train(settings, encoder=world.encoder_with_head)
     before = load_file(world.encoder_with_head / "model.safetensors")
     after = load_file(folder / "model.safetensors")
@@ -188,10 +201,10 @@ def test_a_checkpoint_with_its_own_head_has_nothing_to_warm_up(train, model_sett
 
 def test_a_step_that_is_not_finite_is_left_out(train, model_settings, tmp_path):
     with pytest.raises(BalignError, match="10 steps in a row") as error:
-        train(model_settings(objective="mlm", steps=12, mlm_weight=1e308), "broken")
+        train(model_settings(objectives=BROKEN, steps=12), "broken")
     assert "learning_rate" in str(error.value)
     assert not (tmp_path / "broken").exists()
-    folder = train(model_settings(objective="mlm", steps=3, mlm_weight=1e308), "short")
+    folder = train(model_settings(objectives=BROKEN, steps=3), "short")
     line = metrics(folder)[1]
     assert line["skipped"] == 2 and "loss" not in line
 

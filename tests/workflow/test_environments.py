@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +34,11 @@ BESIDE = {
 }
 
 
-def wheels(root, stage):
-    environment = yaml.safe_load((root / f"envs/{stage}.yaml").read_text())
+TORCH = ["linking", "pretrain", "evaluate"]
+
+
+def wheels(root, name):
+    environment = yaml.safe_load((root / f"envs/{name}.yaml").read_text())
     assert environment["channels"] == ["conda-forge"]
     return set(environment["dependencies"][-1]["pip"])
 
@@ -63,6 +67,33 @@ def test_environments_agree_with_the_lock(root, stage):
     lock = set((root / "requirements.lock").read_text().splitlines())
     assert wheels(root, stage)
     assert wheels(root, stage) <= lock
+
+
+def test_environments_are_those_that_the_lock_gives(root):
+    done = subprocess.run(
+        [sys.executable, "envs/write.py", "--check"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    variants = {f"{stage}-cpu" for stage in TORCH}
+    assert {path.stem for path in (root / "envs").glob("*.yaml")} == {*STAGES, *variants}
+
+
+@pytest.mark.parametrize("stage", TORCH)
+def test_the_variant_without_cuda_differs_in_torch_alone(root, stage):
+    with_cuda, without = wheels(root, stage), wheels(root, f"{stage}-cpu")
+    (torch,) = with_cuda - without
+    index = "--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert without - with_cuda == {f"{torch}+cpu", index}
+
+
+@pytest.mark.parametrize("recipe", ["Dockerfile", "apptainer.def"])
+def test_the_image_is_made_from_the_same_lock_and_python(root, recipe):
+    text = (root / "envs" / recipe).read_text()
+    (base,) = re.findall(r"^F(?:ROM|rom:) (\S+)$", text, re.MULTILINE)
+    python = yaml.safe_load((root / "envs/kg.yaml").read_text())["dependencies"][0]
+    assert base.startswith(python.replace("=", ":"))
+    assert "--requirement /opt/balign/requirements.lock" in text
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import typer
 
 from balign import __version__
 from balign.config_cli import app as config_app
 from balign.corpus.cli import app as corpus_app
-from balign.errors import BalignError
+from balign.errors import BalignError, disk_error
 from balign.evaluate.cli import app as evaluate_app
 from balign.graph.cli import app as graph_app
 from balign.kg.cli import app as kg_app
 from balign.linking.cli import app as linking_app
+from balign.options import ConfigOption
 from balign.pretrain.cli import app as pretrain_app
 from balign.progress import setup_logging
 from balign.report.cli import app as report_app
@@ -38,6 +40,18 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(report_app, name="report")
 
 
+@app.command()
+def why(
+    target: str = typer.Argument("all", help="A result's file or folder, or a rule's name."),
+    config: list[Path] = ConfigOption,
+) -> None:
+    """Say why a result is stale, or when and by what it was made."""
+    from balign.why import why
+
+    for line in why(target, config):
+        typer.echo(line)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"balign {__version__}")
@@ -55,9 +69,12 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; a :class:`BalignError` is printed without a traceback, status 1."""
+    """Run the command line; an error that a user can mend is printed without a traceback."""
     try:
         app()
-    except BalignError as error:
-        logging.getLogger("balign").error("%s", error)
+    except Exception as error:
+        told = error if isinstance(error, BalignError) else disk_error(error)
+        if told is None:
+            raise
+        logging.getLogger("balign").error("%s", told)
         sys.exit(1)

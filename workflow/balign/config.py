@@ -10,13 +10,14 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from balign.corpus.settings import CorpusSettings
 from balign.errors import ConfigError, nearest_hint
+from balign.evaluate.entries import with_entries
 from balign.evaluate.settings import EvaluateSettings
 from balign.graph.settings import GraphSettings
 from balign.kg.settings import KgSettings
@@ -34,10 +35,26 @@ class PathSettings(Settings):
     results: str = Field("results/demo", description="Folder of everything this run computes.")
 
 
+class EnvironmentSettings(Settings):
+    """The environments that rules run in, where Snakemake is asked for some."""
+
+    torch: Literal["gpu", "cpu"] = Field(
+        "gpu",
+        description="PyTorch under `--use-conda`: `gpu` is the package index's own wheel, on Linux "
+        "with CUDA (it runs without a GPU too); `cpu` a much smaller one without.",
+    )
+    image: str | None = Field(
+        None, description="Container image of `--sdm apptainer`: a `.sif` file or `docker://...`."
+    )
+
+
 class Config(Settings):
     """The whole configuration."""
 
     paths: PathSettings = Field(PathSettings(), description="Where files go.")
+    environments: EnvironmentSettings = Field(
+        EnvironmentSettings(), description="Conda environments and container."
+    )
     sources: SourcesSettings = Field(SourcesSettings(), description="Downloads.")
     kg: KgSettings = Field(KgSettings(), description="Knowledge graph.")
     corpus: CorpusSettings = Field(CorpusSettings(), description="PubMed text.")
@@ -60,7 +77,7 @@ def load_config(files: Sequence[Path], merged: Mapping[str, Any] | None = None) 
         ConfigError: for YAML that does not parse, an unknown key (with the nearest valid one) or a
             value of the wrong type or range; it names file, line and key path.
     """
-    layers = [(path, _read_yaml(path)) for path in files]
+    layers = [(path, _filled(path, *_read_yaml(path))) for path in files]
     for path, (values, lines) in layers:
         _check_keys(values, Config, (), f"{path}", lines)
     if merged is None:
@@ -68,6 +85,7 @@ def load_config(files: Sequence[Path], merged: Mapping[str, Any] | None = None) 
         for _, (values, _) in layers:
             merged = _merge(merged, values)
     else:
+        merged = with_entries(merged, lambda _: "the command line (--config)")
         _check_keys(merged, Config, (), "the command line (--config)", {})
     try:
         return Config.model_validate(merged)
@@ -98,6 +116,15 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     if not isinstance(values, dict):
         raise ConfigError("the top level must be a mapping of stages", where=str(path))
     return values, dict(_key_lines(node, ()))
+
+
+def _filled(path: Path, values: dict[str, Any], lines: Lines) -> tuple[dict[str, Any], Lines]:
+    """Return a file's mapping with its tasks complete, and the lines."""
+
+    def where(task: int) -> str:
+        return f"{path}, line {lines[('evaluate', 'tasks', task)]}"
+
+    return with_entries(values, where), lines
 
 
 def _key_lines(
@@ -134,12 +161,13 @@ def settings_classes(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _candidates(models: list[type[BaseModel]], values: Mapping[str, Any]) -> list[type[BaseModel]]:
-    """Narrow a union of settings classes by its discriminator, the key ``family``."""
+    """Narrow a union of settings classes by its discriminator, the key ``family`` or ``type``."""
     named = [
         model
         for model in models
-        if "family" in model.model_fields
-        and values.get("family") in typing.get_args(model.model_fields["family"].annotation)
+        for key in ("family", "type")
+        if key in model.model_fields
+        and values.get(key) in typing.get_args(model.model_fields[key].annotation)
     ]
     return named or models
 

@@ -34,11 +34,14 @@ def generated_files() -> dict[str, str]:
 
 def default_yaml() -> str:
     """Return the defaults as YAML, each key below its description."""
-    return _HEADER + "\n".join(_yaml_lines(Config(), 0)) + "\n"
+    return _HEADER + "\n".join(_yaml_lines(Config(), 0, set())) + "\n"
 
 
-def _yaml_lines(settings: BaseModel, depth: int, comments: bool = True) -> list[str]:
+def _yaml_lines(settings: BaseModel, depth: int, seen: set[type[BaseModel]]) -> list[str]:
     indent = "  " * depth
+    # The first settings of a kind carry the comments, the others only their values.
+    comments = type(settings) not in seen
+    seen.add(type(settings))
     lines: list[str] = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
@@ -48,14 +51,11 @@ def _yaml_lines(settings: BaseModel, depth: int, comments: bool = True) -> list[
             width = _WIDTH - len(indent) - 2
             lines += [f"{indent}# {part}" for part in textwrap.wrap(field.description, width)]
         if isinstance(value, BaseModel):
-            lines += [f"{indent}{name}:", *_yaml_lines(value, depth + 1, comments)]
+            lines += [f"{indent}{name}:", *_yaml_lines(value, depth + 1, seen)]
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             lines.append(f"{indent}{name}:")
-            seen: set[type[BaseModel]] = set()
             for item in value:
-                # The first item of a kind carries the comments, the others only their values.
-                block = _yaml_lines(item, depth + 2, comments=type(item) not in seen)
-                seen.add(type(item))
+                block = _yaml_lines(item, depth + 2, seen)
                 first = next(i for i, line in enumerate(block) if not line.lstrip().startswith("#"))
                 block[first] = f"{indent}  - " + block[first].lstrip()
                 lines += [

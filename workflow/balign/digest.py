@@ -14,6 +14,9 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent
 
+# What each digest that this process was asked for is made of: module -> its tree's digest.
+PARTS: dict[str, dict[str, str]] = {}
+
 
 @cache
 def code_digest(module: str, root: Path = _ROOT) -> str:
@@ -28,10 +31,11 @@ def code_digest(module: str, root: Path = _ROOT) -> str:
     """
     if _module_file(module, root) is None:
         raise ModuleNotFoundError(f"no module {module} under {root}")
-    digest = hashlib.sha256()
-    for name in sorted(reached_modules(module, root)):
-        digest.update(f"{name}:{_tree_digest(name, root)};".encode())
-    return digest.hexdigest()[:16]
+    parts = {name: _tree_digest(name, root) for name in sorted(reached_modules(module, root))}
+    text = "".join(f"{name}:{tree};" for name, tree in parts.items())
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    PARTS[digest] = {name: tree[:16] for name, tree in parts.items()}
+    return digest
 
 
 def reached_modules(module: str, root: Path = _ROOT) -> set[str]:

@@ -19,9 +19,13 @@ log = logging.getLogger(__name__)
 
 FloatMatrix = npt.NDArray[np.float32]
 
+Pooling = Literal["mean", "cls", "first_last"]
+
 MAX_NAME_TOKENS = 32  # as in the original BALI
 _TOKENS_A_BATCH = 2048  # some 200 names of like length
 _QUERIES_A_BLOCK = 256
+_NAMES_A_BLOCK = 32_768  # with the queries 64 MiB of similarities and steps
+_NONE = np.iinfo(np.int64).min + 1  # may be negated
 _SCALE = 100_000  # scores count in steps of 1e-5: coarser than float rounding, finer than meaning
 
 
@@ -85,19 +89,25 @@ def pad(ids: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch
 
 
 def embed_names(
-    encoder: Encoder, names: Sequence[str], what: str, pooling: Literal["mean", "cls"] = "mean"
+    encoder: Encoder,
+    names: Sequence[str],
+    what: str,
+    pooling: Pooling = "mean",
+    max_tokens: int = MAX_NAME_TOKENS,
 ) -> FloatMatrix:
     """Return the L2-normalised vectors of ``names``, ``[len(names), d]``.
 
-    A vector is the mean of a name's word pieces, or with ``cls`` the state of its first one.
+    A vector is the mean of a name's word pieces; with ``cls`` the state of its first one; with
+    ``first_last`` the mean of the word pieces' states after the first and after the last layer
+    (Li et al., EMNLP 2020; SimCSE's ``avg_first_last``).
 
     Names of equal word pieces (such as case variants, where the tokenizer lower-cases) are encoded
     once. Batches are cut from the pieces sorted by length, so the vectors do not depend on the
     order of ``names``, and little is padded.
     """
-    ids: list[list[int]] = encoder.tokenizer(
-        list(names), truncation=True, max_length=MAX_NAME_TOKENS
-    )["input_ids"]
+    ids: list[list[int]] = encoder.tokenizer(list(names), truncation=True, max_length=max_tokens)[
+        "input_ids"
+    ]
     pieces = [tuple(one) for one in ids]
     distinct = sorted(set(pieces), key=lambda one: (len(one), one))
     place = {one: row for row, one in enumerate(distinct)}
@@ -107,14 +117,26 @@ def embed_names(
         for batch in track(batches, what):
             tokens, mask = pad(batch, encoder.tokenizer.pad_token_id)
             tokens, mask = tokens.to(encoder.device), mask.to(encoder.device)
-            states = encoder.model(input_ids=tokens, attention_mask=mask).last_hidden_state
-            pooled = mean_pool(states, mask) if pooling == "mean" else states[:, 0]
-            pooled = torch.nn.functional.normalize(pooled, dim=-1)
+            pooled = torch.nn.functional.normalize(_pooled(encoder, tokens, mask, pooling), dim=-1)
             vectors.append(pooled.cpu().numpy())
     log.info("%s: %d names, %d encoded", what, len(names), len(distinct))
     rows = np.array([place[one] for one in pieces], dtype=np.int64)
     found: FloatMatrix = np.concatenate(vectors)[rows]
     return found
+
+
+def _pooled(
+    encoder: Encoder, tokens: torch.Tensor, mask: torch.Tensor, pooling: Pooling
+) -> torch.Tensor:
+    """Return one vector for each row of ``tokens`` ``[b, t]``: ``[b, d]``."""
+    both = pooling == "first_last"
+    found = encoder.model(input_ids=tokens, attention_mask=mask, output_hidden_states=both)
+    states: torch.Tensor = found.last_hidden_state
+    if pooling == "cls":
+        return states[:, 0]
+    if both:
+        states = (found.hidden_states[1] + states) / 2
+    return mean_pool(states, mask)
 
 
 def _batches(pieces: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
@@ -154,7 +176,7 @@ def nearest_concepts(
 
     Args:
         queries: ``[q, d]``, normalised.
-        names: ``[n, d]``, normalised.
+        names: ``[n, d]``, normalised; float32 or float16, in memory or mapped from a file.
         concept_of: concept position of each name, ascending, every position from 0 used.
         k: concepts wanted; fewer come back where there are fewer.
     """
@@ -162,22 +184,47 @@ def nearest_concepts(
     ends = np.append(starts[1:], len(names))
     count = len(starts)
     k = min(k, count)
-    tie = np.arange(count - 1, -1, -1, dtype=np.int64)  # a lower position gives a higher key
-    top, best_names, best_scores = [], [], []
-    for begin in range(0, len(queries), _QUERIES_A_BLOCK):
-        similarity = queries[begin : begin + _QUERIES_A_BLOCK] @ names.T
-        steps = np.rint(similarity * _SCALE).astype(np.int32)
-        keys = np.maximum.reduceat(steps, starts, axis=1).astype(np.int64) * count + tie
-        some = np.argpartition(-keys, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(keys, some, axis=1), axis=1)
-        found = np.take_along_axis(some, order, axis=1)
-        top.append(found)
-        for row, concept in enumerate(found[:, 0]):
-            name = starts[concept] + int(steps[row, starts[concept] : ends[concept]].argmax())
-            best_names.append(name)
-            best_scores.append(steps[row, name] / _SCALE)
-    return Nearest(
-        np.concatenate(top),
-        np.array(best_names, dtype=np.int64),
-        np.array(best_scores, dtype=np.float32),
-    )
+    keys = np.full((len(queries), k), _NONE, dtype=np.int64)
+    concepts = np.zeros((len(queries), k), dtype=np.int64)
+    best = np.zeros(len(queries), dtype=np.int64)
+    blocks = list(_blocks_of_concepts(starts, ends))
+    # A few blocks are no news; millions of names are.
+    for first, last in track(blocks, "blocks of names compared") if len(blocks) > 8 else blocks:
+        begin = int(starts[first])
+        # The names may be mapped from a file: each block is read once, for all queries.
+        block = np.ascontiguousarray(names[begin : ends[last - 1]], dtype=np.float32)
+        inner = starts[first:last] - begin
+        tie = np.arange(count - 1 - first, count - 1 - last, -1, dtype=np.int64)
+        for row in range(0, len(queries), _QUERIES_A_BLOCK):
+            rows = slice(row, row + _QUERIES_A_BLOCK)
+            steps = np.rint(queries[rows] @ block.T * _SCALE).astype(np.int32)
+            found = np.maximum.reduceat(steps, inner, axis=1).astype(np.int64) * count + tie
+            top = found.argmax(axis=1)
+            better = np.flatnonzero(found[np.arange(len(top)), top] > keys[rows, 0])
+            for one in better.tolist():
+                begins, stops = inner[top[one]], ends[first + top[one]] - begin
+                best[row + one] = begin + begins + int(steps[one, begins:stops].argmax())
+            if found.shape[1] > k:
+                some = np.argpartition(-found, k - 1, axis=1)[:, :k]
+                found = np.take_along_axis(found, some, axis=1)
+            else:
+                some = np.broadcast_to(np.arange(found.shape[1]), found.shape)
+            every = np.concatenate([keys[rows], found], axis=1)
+            which = np.concatenate([concepts[rows], some + first], axis=1)
+            order = np.argsort(-every, axis=1, kind="stable")[:, :k]
+            keys[rows] = np.take_along_axis(every, order, axis=1)
+            concepts[rows] = np.take_along_axis(which, order, axis=1)
+    scores = ((keys[:, 0] - (count - 1 - concepts[:, 0])) // count / _SCALE).astype(np.float32)
+    return Nearest(concepts, best, scores)
+
+
+def _blocks_of_concepts(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """Cut the concepts into ranges that have about ``_NAMES_A_BLOCK`` names."""
+    first = 0
+    while first < len(starts):
+        wanted = starts[first] + _NAMES_A_BLOCK
+        last = max(first + 1, int(np.searchsorted(ends, wanted, side="right")))
+        yield first, last
+        first = last

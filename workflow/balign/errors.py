@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Sequence
 
 
@@ -50,3 +52,27 @@ def nearest_hint(word: str, valid: Sequence[str], otherwise: str, prefix: str = 
     """
     close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
     return f"did you mean '{prefix}{close[0]}'?" if close else f"{otherwise}: {', '.join(valid)}"
+
+
+_DISK = {
+    errno.ENOSPC: ("the disk is full", "free space there, then give the same command again"),
+    errno.EDQUOT: ("the quota is used up", "free space there, then give the same command again"),
+    errno.EROFS: ("the folder cannot be written to: it is read-only", None),
+    errno.EACCES: ("no permission for the file or folder", None),
+    errno.EPERM: ("no permission for the file or folder", None),
+}
+
+
+def disk_error(error: Exception) -> BalignError | None:
+    """Return what to tell a person of an error that is the disk's, or None where it is not.
+
+    Libraries that write by themselves raise errors of their own with the system's words in them.
+    """
+    number = getattr(error, "errno", None)
+    if number not in _DISK:
+        number = next((one for one in _DISK if os.strerror(one) in str(error)), None)
+    if number is None:
+        return None
+    what, hint = _DISK[number]
+    hint = hint or "paths.data and paths.results in the configuration name where files go"
+    return BalignError(what, where=getattr(error, "filename", None) or str(error), hint=hint)

@@ -32,6 +32,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
         if target.is_dir() and not target.is_symlink():  # rename refuses a folder with files in it
             shutil.rmtree(target)
         temporary.replace(target)
+    except OSError as error:
+        if error.filename is None:  # a failed write does not say of what
+            error.filename = str(target)
+        raise
     finally:
         _remove(temporary)
 

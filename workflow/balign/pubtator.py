@@ -14,6 +14,7 @@ from typing import NamedTuple
 from balign.errors import DataError
 
 NIL = "-1"
+_BETWEEN = re.compile(r"[|+]")  # + in the NCBI disease corpus
 _TEXT = re.compile(r"\d+\|[ta]\|")
 
 
@@ -48,6 +49,7 @@ def read_annotations(path: Path) -> list[Annotation]:
                 "not a PubTator line: expected pmid, start, end, mention, type, identifier",
                 where=f"{path}, line {number}",
             )
-        identifiers = tuple(part for part in fields[5].split("|") if part and part != NIL)
+        parts = (part.strip() for part in _BETWEEN.split(fields[5]))
+        identifiers = tuple(part for part in parts if part and part != NIL)
         found.append(Annotation(fields[3], fields[4], identifiers))
     return found

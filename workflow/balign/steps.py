@@ -24,15 +24,17 @@ class Step:
         module: the module whose reach is digested.
         keys: key paths of the configuration; ``{name}`` picks an item of a list of named settings
             by a wildcard of the rule.
+        without: fields of such an item that say how many jobs there are, not what one does.
     """
 
     module: str
     keys: tuple[str, ...] = ()
+    without: frozenset[str] = frozenset()
 
 
 STEPS: Mapping[str, Step] = {
     "kg_build": Step("balign.kg.build", ("kg",)),
-    "corpus_parse": Step("balign.corpus.parse"),
+    "corpus_parse": Step("balign.corpus.parse", ("corpus.columns",)),
     "corpus_merge": Step("balign.corpus.merge"),
     "corpus_abstracts": Step("balign.corpus.abstracts"),
     "corpus_guard": Step("balign.corpus.guard"),
@@ -48,16 +50,23 @@ STEPS: Mapping[str, Step] = {
     "linking_count": Step("balign.linking.count"),
     "graph_build": Step("balign.graph.build", ("graph",)),
     "pretrain_tokenize": Step("balign.pretrain.tokenize", ("pretrain.data", "graph.max_names")),
+    "pretrain_kge": Step("balign.pretrain.kge", ("pretrain.kge[{kge}]",)),
     "pretrain_train": Step("balign.pretrain.train", ("pretrain.models[{model}]",)),
-    "evaluate_task": Step("balign.evaluate.task", ("evaluate.tasks[{task}]",)),
+    # rules/evaluate.smk adds the code of the task's family.
+    "evaluate_predict": Step(
+        "balign.evaluate.predict", ("evaluate.tasks[{task}]",), without=frozenset({"seeds"})
+    ),
+    "evaluate_score": Step("balign.evaluate.score"),
     "evaluate_table": Step("balign.evaluate.table", ("evaluate.bootstrap_samples",)),
     "report_render": Step("balign.report.render", ("report",)),
+    "report_provenance": Step("balign.report.provenance", ("report.title",)),
 }
 
 
 def settings_of(step: str, config: Config, **wildcards: str) -> dict[str, Any]:
     """Return the settings that a step reads, by key path, as plain values."""
     found = {}
+    without = set(STEPS[step].without)
     for key in STEPS[step].keys:
         value: Any = config
         for part in key.split("."):
@@ -66,8 +75,9 @@ def settings_of(step: str, config: Config, **wildcards: str) -> dict[str, Any]:
             if pick:
                 wanted = pick.rstrip("]").format(**wildcards)
                 value = next((item for item in value if item.name == wanted), None)
-        plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-        found[key.format(**wildcards)] = plain
+        if hasattr(value, "model_dump"):
+            value = value.model_dump(mode="json", exclude=without)
+        found[key.format(**wildcards)] = value
     return found
 
 

@@ -15,11 +15,15 @@ app = typer.Typer(help="Download, parse and merge PubMed; select and split citat
 def parse(
     source: Path = typer.Option(..., help="PubMed XML file, *.xml.gz or *.xml."),
     output: Path = typer.Option(..., help="Parquet file to write."),
+    columns: str = typer.Option(
+        "all",
+        help="Columns to read beside those that later stages need, with commas between; or `all`.",
+    ),
 ) -> None:
     """Parse one PubMed XML file."""
     from balign.corpus.parse import corpus_parse
 
-    corpus_parse(source, output)
+    corpus_parse(source, output, None if columns == "all" else columns.replace(",", " ").split())
 
 
 @app.command("list")

@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import gzip
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from isal import igzip, isal_zlib
 from lxml import etree
 
 from balign.errors import DataError
 
-_BLOCK = 1 << 16  # bytes of XML read at once; a piece is at least as long
+_BLOCK = 1 << 17  # bytes of XML read at once; a piece is at least as long
 _LONGEST_PROLOGUE = 1 << 20
 _LINE = re.compile(r"\bline (\d+)")
 _AGAIN = "fetch the file again and compare its checksum with the publisher's"
@@ -44,12 +45,14 @@ class Piece(NamedTuple):
     Attributes:
         data: their bytes; in the last piece the root's end tag comes after them.
         line: line feeds before them in the file.
+        lines: line feeds in them.
         is_last: whether it is the last piece.
         file: what they are from.
     """
 
     data: bytes
     line: int
+    lines: int
     is_last: bool
     file: _File
 
@@ -91,10 +94,11 @@ def read_pieces(source: Path, roots: Sequence[str], children: Sequence[str]) -> 
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=str(source)) from None
     with raw:
-        handle = gzip.GzipFile(fileobj=raw) if source.suffix == ".gz" else raw
+        unpacked: Any = igzip.open  # isal's stubs know no types of it
+        handle = unpacked(raw) if source.suffix == ".gz" else raw
         try:
             yield from _read(handle, source, roots, children)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (EOFError, isal_zlib.IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]
             raise DataError(
                 f"not a whole gzip file: {error}",
                 where=f"{source}, near byte {raw.tell()}",
@@ -129,10 +133,16 @@ def _read(
         # Behind the last of the first of these that there is: nearly always near the end.
         cut = next((at + len(end) for end in ends if (at := rest.rfind(end)) >= 0), 0)
         if cut:
-            yield Piece(rest[:cut], line, False, file)
-            line += rest.count(b"\n", 0, cut)
-            rest = rest[cut:]
-    yield Piece(rest, line, True, file)
+            data, rest = rest[:cut], rest[cut:]
+            piece = Piece(data, line, _line_feeds(data), False, file)
+            yield piece
+            line += piece.lines
+    yield Piece(rest, line, _line_feeds(rest), True, file)
+
+
+def _line_feeds(piece: bytes) -> int:
+    """NumPy takes a third of the time of ``count``, which stops at each."""
+    return int(np.count_nonzero(np.frombuffer(piece, np.uint8) == ord("\n")))
 
 
 def _parsed(piece: bytes, parser: etree.XMLParser, source: Path, line: int) -> etree._Element:

@@ -39,7 +39,7 @@ def corpus_read(name: str, form: str, path: Path, language: str, output: Path) -
     documents = itertools.chain.from_iterable(map(READERS[form], _inputs(path, form)))
     rows = (document_row(document, name, language) for document in documents)
     with atomic_path(output) as temporary:
-        count, _ = write_rows(track(rows, f"documents of {name} read"), temporary)
+        count = write_rows(track(rows, f"documents of {name} read"), temporary)
         _check_apart(temporary, path)
     _log.info("%s: %s documents", name, f"{count:,}")
 

@@ -11,6 +11,31 @@ from balign.settings import Settings
 _FILES = r"^\s*(all|none|\d{1,5}(-\d{1,5})?(\s*,\s*\d{1,5}(-\d{1,5})?)*)\s*$"
 
 
+CitationColumn = Literal[
+    "vernacular_title",
+    "abstract_copyright",
+    "other_abstracts",
+    "journal",
+    "journal_abbreviation",
+    "issn",
+    "issn_linking",
+    "nlm_journal",
+    "published_text",
+    "electronic",
+    "completed",
+    "revised",
+    "publication_type_uis",
+    "supplementary_mesh",
+    "chemicals",
+    "keywords",
+    "keyword_majors",
+    "doi",
+    "pmcid",
+    "status",
+]
+"""Columns of :data:`balign.corpus.schema.PARSED_SCHEMA` that no later stage needs."""
+
+
 class PubmedSettings(Settings):
     """Files of PubMed that are downloaded from the publisher."""
 
@@ -123,6 +148,12 @@ class CorpusSettings(Settings):
     )
     pubmed: PubmedSettings | None = Field(
         None, description="Files of PubMed to download; null for none."
+    )
+    columns: tuple[CitationColumn, ...] | None = Field(
+        None,
+        description="Columns of PubMed's citations to read beside those that later stages need "
+        "(identity, title, abstract, languages, year, publication types, MeSH); the others are "
+        "null. null reads all, `[]` no more.",
     )
     texts: tuple[TextSettings, ...] = Field(
         (), description="Corpora other than PubMed: ontology definitions, text, JSONL, PubTator."

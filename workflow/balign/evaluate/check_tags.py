@@ -7,7 +7,6 @@ sex, age groups. Labels are the tags common enough in the given citations, whate
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +14,29 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import torch
 
 from balign.draw import draw_key
-from balign.embedding import Encoder, load_encoder, mean_pool, pad
 from balign.errors import DataError
 from balign.evaluate.check_tag_names import CHECK_TAGS
-from balign.evaluate.metrics import GOLD, PREDICTED
+from balign.evaluate.finetune import Problem, fine_tune, open_encoder
+from balign.evaluate.heads import Item
+from balign.evaluate.labels import (
+    BoolMatrix,
+    best_thresholds,
+    label_columns,
+    log_odds,
+    sigmoid,
+)
+from balign.evaluate.leakage import text_overlap
 from balign.evaluate.outcome import Outcome, Run
 from balign.evaluate.settings import CheckTagTask
-from balign.progress import track
+from balign.evaluate.task_settings import FineTuning
+from balign.evaluate.texts import text_items
 
 log = logging.getLogger(__name__)
 
-BoolMatrix = npt.NDArray[np.bool_]
-FloatMatrix = npt.NDArray[np.float32]
-
 _MIN_SHARE = 0.02  # 12 positives among 600 test citations
 _HEAD_RATE = 10  # the new head learns so many times faster than the encoder
-_WARMUP = 0.1  # share of the steps
-_WEIGHT_DECAY = 0.01
-_INFERENCE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -66,24 +67,37 @@ def run(task: CheckTagTask, run: Run) -> Outcome:
     citations, labels = read_citations(run.abstracts)
     train, development, test = split(citations, task)
     log.info("%d citations, %d labels: %s", len(citations.pmids), len(labels), ", ".join(labels))
-    torch.manual_seed(run.seed)  # dropout
-    encoder = load_encoder(run.model)
-    head = new_head(encoder, train.tags, run.seed)
-    fine_tune(encoder, head, train, task, run.seed)
-    thresholds = best_thresholds(
-        probabilities(encoder, head, development.texts, task.max_tokens), development.tags
+    encoder = open_encoder(run.model)
+
+    def items(part: Citations) -> list[Item]:
+        texts = [(text, "") for text in part.texts]
+        targets = part.tags.astype(np.float32).tolist()
+        return text_items(encoder, texts, targets, task.max_tokens, "mean")
+
+    problem = Problem(
+        "labels", len(labels), items(train), (), lambda _: 0.0, bias=log_odds(train.tags)
     )
-    predicted = probabilities(encoder, head, test.texts, task.max_tokens) >= thresholds
-    columns = {GOLD + label: test.tags[:, row] for row, label in enumerate(labels)}
-    columns |= {PREDICTED + label: predicted[:, row] for row, label in enumerate(labels)}
+    settings = FineTuning(
+        learning_rate=task.learning_rate,
+        head_rate=_HEAD_RATE,
+        batch_size=task.batch_size,
+        epochs=task.epochs,
+        dropout=0,
+        precision="fp32",
+    )
+    tuned = fine_tune(lambda: encoder, problem, settings, run.seed)
+    thresholds = best_thresholds(sigmoid(tuned.predict(items(development))), development.tags)
+    predicted = sigmoid(tuned.predict(items(test))) >= thresholds
+    columns = label_columns(labels, test.tags, predicted)
     predictions = pl.DataFrame({"example": test.pmids, **columns}).sort("example")
     counts = {
         "citations": len(citations.pmids),
         "labels": len(labels),
         "train": len(train.pmids),
         "development": len(development.pmids),
+        **text_overlap([*train.texts, *development.texts], test.texts),
     }
-    return Outcome(predictions, ("micro_f1", "macro_f1"), counts=counts)
+    return Outcome(predictions, ("micro_f1", "macro_f1"), counts=counts, training=tuned.facts)
 
 
 def read_citations(files: Sequence[Path]) -> tuple[Citations, list[str]]:
@@ -135,135 +149,3 @@ def split(citations: Citations, task: CheckTagTask) -> tuple[Citations, Citation
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     test, development, train = np.split(order[: sum(sizes)], np.cumsum(sizes)[:2])
     return citations.take(train), citations.take(development), citations.take(test)
-
-
-def new_head(encoder: Encoder, tags: BoolMatrix, seed: int) -> torch.nn.Linear:
-    """Return a linear head ``[d] -> [labels]`` that starts at the labels' shares in training.
-
-    Starting at the shares saves the steps in which a head of zeros would only learn them.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    head = torch.nn.Linear(encoder.model.config.hidden_size, tags.shape[1])
-    share = torch.tensor((tags.sum(axis=0) + 1) / (len(tags) + 2), dtype=torch.float32)
-    with torch.no_grad():
-        head.weight.normal_(0, 0.02, generator=generator)
-        head.bias.copy_(torch.logit(share))
-    return head.to(encoder.device)
-
-
-def fine_tune(
-    encoder: Encoder, head: torch.nn.Linear, train: Citations, task: CheckTagTask, seed: int
-) -> None:
-    """Train encoder and head in place: AdamW, binary cross entropy, linear warm-up and decay.
-
-    A loop of our own: transformers' Trainer needs the package accelerate, which nothing else of
-    balign does.
-    """
-    ids = _token_ids(encoder, train.texts, task.max_tokens)
-    tags = torch.tensor(train.tags, dtype=torch.float32)
-    rng = np.random.default_rng(seed)
-    batches = [
-        batch
-        for _ in range(task.epochs)
-        for batch in length_grouped([len(one) for one in ids], task.batch_size, rng)
-    ]
-    groups = [
-        {"params": list(encoder.model.parameters()), "lr": task.learning_rate},
-        {"params": list(head.parameters()), "lr": task.learning_rate * _HEAD_RATE},
-    ]
-    parameters = [*encoder.model.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
-    warmup = max(1, math.ceil(_WARMUP * len(batches)))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda step: min((step + 1) / warmup, (len(batches) - step) / (len(batches) - warmup + 1)),
-    )
-    encoder.model.train()
-    losses = []
-    for batch in track(batches, "fine-tuning steps"):
-        logits = _logits(encoder, head, [ids[row] for row in batch])
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, tags[torch.from_numpy(batch)].to(encoder.device)
-        )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-    encoder.model.eval()
-    last = max(1, len(losses) // 10)
-    log.info(
-        "loss %.3f at first, %.3f in the last %d steps", losses[0], np.mean(losses[-last:]), last
-    )
-
-
-def length_grouped(
-    lengths: Sequence[int], batch_size: int, rng: np.random.Generator
-) -> list[npt.NDArray[np.int64]]:
-    """Return batches of positions, in random order, each of texts of like length.
-
-    The texts are shuffled, sorted by length within blocks of 16 batches, and cut: little is padded
-    and the batches still differ from pass to pass.
-    """
-    order = rng.permutation(len(lengths))
-    block = 16 * batch_size
-    batches = []
-    for start in range(0, len(order), block):
-        part = sorted(order[start : start + block].tolist(), key=lambda row: lengths[row])
-        for begin in range(0, len(part), batch_size):
-            batches.append(np.array(part[begin : begin + batch_size], dtype=np.int64))
-    return [batches[row] for row in rng.permutation(len(batches))]
-
-
-def probabilities(
-    encoder: Encoder, head: torch.nn.Linear, texts: Sequence[str], max_tokens: int
-) -> FloatMatrix:
-    """Return the probability of each label, ``[texts, labels]``."""
-    ids = _token_ids(encoder, texts, max_tokens)
-    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    found = np.empty((len(ids), head.out_features), dtype=np.float32)
-    starts = range(0, len(order), _INFERENCE_BATCH)
-    with torch.inference_mode():
-        for start in track(starts, "batches predicted"):
-            rows = order[start : start + _INFERENCE_BATCH]
-            logits = _logits(encoder, head, [ids[row] for row in rows])
-            found[rows] = torch.sigmoid(logits).cpu().numpy()
-    return found
-
-
-def best_thresholds(probability: FloatMatrix, gold: BoolMatrix) -> FloatMatrix:
-    """Return for each label the threshold of the best F1, ``[labels]``.
-
-    Candidates are the midpoints between neighbouring probabilities; of equal F1 the lowest
-    threshold wins. A label without a positive gets 0.5.
-    """
-    thresholds = np.full(gold.shape[1], 0.5, dtype=np.float32)
-    for label in np.flatnonzero(gold.any(axis=0)):
-        order = np.argsort(-probability[:, label], kind="stable")
-        values = probability[order, label]
-        hits = np.cumsum(gold[order, label])
-        predicted = np.arange(1, len(order) + 1)
-        f1 = 2 * hits / (predicted + hits[-1])
-        below = np.append(values[1:], 0.0)
-        f1[values == below] = -1  # no threshold lies between equal values
-        # From the end, so that of equal F1 the one with most predictions is found first.
-        best = len(f1) - 1 - int(np.argmax(f1[::-1]))
-        thresholds[label] = (values[best] + below[best]) / 2
-    return thresholds
-
-
-def _token_ids(encoder: Encoder, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-    ids: list[list[int]] = encoder.tokenizer(list(texts), truncation=True, max_length=max_tokens)[
-        "input_ids"
-    ]
-    return ids
-
-
-def _logits(encoder: Encoder, head: torch.nn.Linear, ids: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return ``[len(ids), labels]``."""
-    tokens, mask = pad(ids, encoder.tokenizer.pad_token_id)
-    tokens, mask = tokens.to(encoder.device), mask.to(encoder.device)
-    states = encoder.model(input_ids=tokens, attention_mask=mask).last_hidden_state
-    logits: torch.Tensor = head(mean_pool(states, mask))
-    return logits

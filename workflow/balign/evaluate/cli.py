@@ -1,8 +1,9 @@
-"""``balign evaluate``: one verb for each rule, and one to look at the leaderboard."""
+"""``balign evaluate``: one verb for each rule; `model` does without rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ app = typer.Typer(help="Try the models on tasks; compare them.", no_args_is_help
 
 
 @app.command()
-def task(
+def predict(
     name: str = typer.Argument(..., metavar="TASK", help="Name of a task of the configuration."),
     model_name: str = typer.Option(..., help="Model's name; `base` for the untouched encoder."),
     model: Path = typer.Option(..., exists=True, help="Model folder, or MANIFEST.json in it."),
     seed: int = typer.Option(1, help="Seed of this run."),
-    output: Path = typer.Option(..., help="Result (JSON); predictions go beside it (Parquet)."),
+    output: Path = typer.Option(..., help="Predictions (Parquet); facts go beside them (JSON)."),
     database: Path | None = typer.Option(None, exists=True, help="kg.duckdb."),
     abstracts: list[Path] = typer.Option([], exists=True, help="Abstracts (Parquet); repeatable."),
     source: Path | None = typer.Option(
@@ -27,18 +28,15 @@ def task(
     ),
     config: list[Path] = ConfigOption,
 ) -> None:
-    """Evaluate one model on one task with one seed."""
+    """Run one model on one task with one seed and keep its predictions."""
     from balign.config import load_config
-    from balign.errors import ConfigError
-    from balign.evaluate.task import evaluate_task
+    from balign.evaluate.families import FAMILIES, task_named
+    from balign.evaluate.predict import evaluate_predict
 
-    tasks = {one.name: one for one in load_config(config).evaluate.tasks}
-    if name not in tasks:
-        raise ConfigError(
-            f"no task is called '{name}'", hint=f"tasks: {', '.join(tasks) or 'none'}"
-        )
-    evaluate_task(
-        tasks[name],
+    task = task_named(load_config(config).evaluate, name)
+    evaluate_predict(
+        task,
+        FAMILIES[task.family],
         model_name=model_name,
         model=model,
         seed=seed,
@@ -50,41 +48,132 @@ def task(
 
 
 @app.command()
-def table(
-    result: list[Path] = typer.Option(..., exists=True, help="Results (JSON); repeatable."),
-    csv: Path = typer.Option(..., help="Leaderboard as CSV."),
-    json: Path = typer.Option(..., help="Leaderboard as JSON, skipped tasks included."),
-    config: list[Path] = ConfigOption,
+def score(
+    predictions: Path = typer.Option(..., exists=True, help="Predictions, their facts beside."),
+    output: Path = typer.Option(..., help="Result (JSON), in the same folder."),
+    guard: Path | None = typer.Option(None, exists=True, help="guard/<task>.json of the corpus."),
+    selection: Path | None = typer.Option(None, exists=True, help="selection.parquet."),
 ) -> None:
-    """Make the leaderboard from the results of all tasks, models and seeds."""
-    from balign.config import load_config
-    from balign.evaluate.table import evaluate_table
+    """Score one model's predictions on one task with one seed."""
+    from balign.evaluate.score import evaluate_score
 
-    settings = load_config(config).evaluate
-    evaluate_table(result, settings.bootstrap_samples, csv=csv, json=json)
+    evaluate_score(predictions, output, guard, selection)
 
 
-def _is_headline(row: Mapping[str, Any]) -> bool:
-    return bool(row["primary"]) and row["subset"] in ("all", "refined")
+class Form(StrEnum):
+    """How a leaderboard is printed."""
+
+    terminal = "terminal"
+    csv = "csv"
+    markdown = "markdown"
+    latex = "latex"
+
+
+_FORM = typer.Option(Form.terminal, "--form", help="How to print it.")
+_ALL = typer.Option(False, "--all", help="Print all metrics and subsets, not the first alone.")
+_PUBLISHED = typer.Option(
+    Path("resources/published.yaml"), exists=True, help="Figures of papers, shown beside ours."
+)
 
 
 @app.command()
-def show(
-    leaderboard: Path = typer.Option(..., exists=True, help="leaderboard.json."),
-    everything: bool = typer.Option(False, "--all", help="Also other metrics and subsets."),
+def table(
+    result: list[Path] = typer.Option(
+        [], exists=True, help="Results (JSON); repeatable. None: those of the configured run."
+    ),
+    csv: Path | None = typer.Option(None, help="Write the leaderboard as CSV, and"),
+    json: Path | None = typer.Option(None, help="as JSON, skipped tasks included."),
+    published: Path = _PUBLISHED,
+    form: Form = _FORM,
+    everything: bool = _ALL,
+    config: list[Path] = ConfigOption,
 ) -> None:
-    """Print a leaderboard as a table: each task's first metric, or all of it."""
-    from rich.console import Console
-
-    from balign.evaluate.show import leaderboard_table, skipped_lines
+    """Make the leaderboard of all tasks, models and seeds: print it, or write it."""
+    from balign.config import load_config
+    from balign.errors import DataError
+    from balign.evaluate.table import evaluate_table, leaderboard
     from balign.files import read_json
 
-    values = read_json(leaderboard)
-    console = Console()
-    rows = [row for row in values["rows"] if everything or _is_headline(row)]
-    console.print(leaderboard_table(rows))
-    for line in skipped_lines(values["skipped"]):
-        console.print(line, markup=False)
+    settings = load_config(config)
+    samples = settings.evaluate.bootstrap_samples
+    if csv or json:
+        if not (csv and json and result):
+            raise typer.BadParameter("--csv, --json and --result go together")
+        evaluate_table(result, samples, csv=csv, json=json, published=published)
+        return
+    if result:
+        board = leaderboard(result, samples, published)
+    else:
+        made = Path(settings.paths.results) / "evaluation/leaderboard.json"
+        if not made.is_file():
+            raise DataError(
+                "there is no leaderboard yet",
+                where=str(made),
+                hint="run `snakemake --cores 2 evaluate`, or give --result or --config",
+            )
+        board = read_json(made)
+    _print(board, form, everything)
+
+
+def _print(board: Mapping[str, Any], form: Form, everything: bool) -> None:
+    from balign.evaluate.show import FORMS, leaderboard_table, notes, shown_rows
+
+    rows = shown_rows(board, everything)
+    if form is Form.terminal:
+        from rich.console import Console
+
+        Console().print(leaderboard_table(rows))
+        for line in notes(board, rows):
+            typer.echo(line)
+        return
+    typer.echo(FORMS[form.value](rows), nl=False)
+    for line in notes(board, rows):  # apart, so that the table can go to a file
+        typer.echo(line, err=True)
+
+
+@app.command()
+def model(
+    path: Path = typer.Argument(
+        ..., exists=True, help="Hugging Face folder, or MANIFEST.json of a fetched one."
+    ),
+    task: list[str] = typer.Option(
+        ..., help="Task of the configuration or of resources/tasks.yaml; repeatable."
+    ),
+    output: Path = typer.Option(..., help="Folder of predictions and results."),
+    name: str | None = typer.Option(None, help="Name in the leaderboard; the folder's if absent."),
+    seed: list[int] = typer.Option([], help="Seed; repeatable. None: those of each task."),
+    database: Path | None = typer.Option(
+        None, exists=True, help="kg.duckdb, for tasks that read the graph."
+    ),
+    abstracts: list[Path] = typer.Option([], exists=True, help="Abstracts (Parquet); repeatable."),
+    published: Path = _PUBLISHED,
+    form: Form = _FORM,
+    everything: bool = _ALL,
+    config: list[Path] = ConfigOption,
+) -> None:
+    """Run any model on tasks, without the pipeline, and print the leaderboard."""
+    from balign.config import load_config
+    from balign.evaluate.families import task_named
+    from balign.evaluate.model import evaluate_model
+    from balign.evaluate.predict import model_folder
+    from balign.sources.registry import load_registry
+
+    settings = load_config(config)
+    board = evaluate_model(
+        path,
+        [task_named(settings.evaluate, one, shipped=True) for one in task],
+        name=name or model_folder(path).resolve().name,
+        seeds=seed,
+        output=output,
+        registry=load_registry(Path(settings.sources.registry)),
+        sources=settings.sources,
+        data=Path(settings.paths.data),
+        samples=settings.evaluate.bootstrap_samples,
+        published=published,
+        database=database,
+        abstracts=abstracts,
+    )
+    _print(board, form, everything)
 
 
 @app.command()

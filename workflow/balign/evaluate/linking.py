@@ -1,12 +1,12 @@
 """Zero-shot linking: what its families share.
 
-A query is linked to the concept of the nearest name, as in SapBERT (NAACL 2021), with mean pooling
-for every model.
+A query is linked to the concept of the nearest name, as in SapBERT (NAACL 2021).
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +14,18 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from balign.draw import draw_key
-from balign.embedding import embed_names, load_encoder, nearest_concepts
+from balign.embedding import Encoder, Pooling, embed_names, load_encoder, nearest_concepts
 from balign.errors import DataError
 
 METRICS = ("accuracy@1", "accuracy@5")
 NAME_SCHEMA = {"concept": pl.String, "name": pl.String, "rank": pl.Int32}
 _DEPTH = 5
+_NAMES_IN_MEMORY = 1_000_000
+_NAMES_A_BLOCK = 65_536  # embedded at once where they are more
 _WORD = re.compile(r"\w+")
 
 
@@ -109,13 +112,38 @@ def draw_candidates(
     return pl.concat([kept, others[drawn]])
 
 
-def link(model: Path, queries: Sequence[Query], candidates: pl.DataFrame) -> pl.DataFrame:
+def _name_vectors(
+    encoder: Encoder, names: Sequence[str], pooling: Pooling, folder: Path
+) -> npt.NDArray[np.float32]:
+    """Return the vectors of names, ``[n, d]``; of very many as a file in ``folder``.
+
+    Seven million names of 384 numbers are 10.8 GB.
+    """
+    what = "candidate names embedded"
+    if len(names) <= _NAMES_IN_MEMORY:
+        return embed_names(encoder, names, what, pooling)
+    shape = (len(names), encoder.model.config.hidden_size)
+    mapped: npt.NDArray[np.float32] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        folder / "names.npy", "w+", np.float32, shape
+    )
+    for first in range(0, len(names), _NAMES_A_BLOCK):
+        some = names[first : first + _NAMES_A_BLOCK]
+        mapped[first : first + len(some)] = embed_names(
+            encoder, some, f"{what} from {first:,} on", pooling
+        )
+    return mapped
+
+
+def link(
+    model: Path, queries: Sequence[Query], candidates: pl.DataFrame, pooling: Pooling = "mean"
+) -> pl.DataFrame:
     """Link every query to the concepts of the nearest names.
 
     Args:
         model: folder of the text encoder.
         queries: distinct queries.
         candidates: columns ``concept`` and ``name``.
+        pooling: how a vector comes of word pieces.
 
     Returns:
         One row a query: ``example`` (position), ``query``, ``identifier``, ``gold``, ``predicted``
@@ -128,9 +156,12 @@ def link(model: Path, queries: Sequence[Query], candidates: pl.DataFrame) -> pl.
     names = candidates["name"].to_list()
     concept_of = np.array([position[one] for one in candidates["concept"]], dtype=np.int64)
     encoder = load_encoder(model)
-    name_vectors = embed_names(encoder, names, "candidate names embedded")
-    query_vectors = embed_names(encoder, [one.text for one in queries], "queries embedded")
-    found = nearest_concepts(query_vectors, name_vectors, concept_of, _DEPTH)
+    texts = [one.text for one in queries]
+    query_vectors = embed_names(encoder, texts, "queries embedded", pooling)
+    with tempfile.TemporaryDirectory(prefix="balign-names-") as folder:
+        name_vectors = _name_vectors(encoder, names, pooling, Path(folder))
+        found = nearest_concepts(query_vectors, name_vectors, concept_of, _DEPTH)
+        del name_vectors
     ranks = []
     for query, best in zip(queries, found.concepts, strict=True):
         gold = {position[one] for one in query.gold if one in position}

@@ -17,7 +17,7 @@ from balign.evaluate.linking import (
     open_graph,
 )
 from balign.evaluate.outcome import Outcome, Run
-from balign.evaluate.settings import HeldOutLinkingTask
+from balign.evaluate.zero_shot_settings import HeldOutLinkingTask
 
 
 def run(task: HeldOutLinkingTask, run: Run) -> Outcome:
@@ -42,7 +42,7 @@ def run(task: HeldOutLinkingTask, run: Run) -> Outcome:
         "candidate_names": len(candidates),
         "candidate_concepts": candidates["concept"].n_unique(),
     }
-    return Outcome(link(run.model, queries, candidates), METRICS, counts=counts)
+    return Outcome(link(run.model, queries, candidates, task.pooling), METRICS, counts=counts)
 
 
 def _queries(graph: duckdb.DuckDBPyConnection, task: HeldOutLinkingTask) -> list[Query]:

@@ -4,8 +4,9 @@ The protocol: distinct (mention, identifiers), case aside; candidates are the na
 in some branches of MeSH, variants in word order aside; a hit is a concept that carries a gold MeSH
 id, for a composite mention any of its ids. Subsets: ``single`` and ``composite`` (one id or
 several), ``refined`` (the string, case aside, is no mention of train or development and no name of
-those concepts: Tutubalina et al., COLING 2020), ``covered`` (a gold id is among the candidates; the
-others can only be missed). Mentions without an identifier are counted and not linked.
+those concepts: Tutubalina et al., COLING 2020), ``covered`` (a gold id is among the candidates) and
+``out_of_dictionary`` (none is, so that they can only be missed). Mentions without an identifier are
+counted and not linked.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
 
 import duckdb
 import polars as pl
@@ -27,14 +30,13 @@ from balign.evaluate.linking import (
     link,
     open_graph,
 )
-from balign.evaluate.outcome import Outcome, Run
-from balign.evaluate.settings import MentionLinkingTask
+from balign.evaluate.outcome import Outcome, Run, TaskSkipped
+from balign.evaluate.zero_shot_settings import MentionLinkingTask
 from balign.pubtator import Annotation, read_annotations
-from balign.sources.manifest import SourceFolder
 
 log = logging.getLogger(__name__)
 
-SUBSETS = ("refined", "single", "composite", "covered")
+SUBSETS = ("refined", "single", "composite", "covered", "out_of_dictionary")
 
 
 def run(task: MentionLinkingTask, run: Run) -> Outcome:
@@ -42,16 +44,20 @@ def run(task: MentionLinkingTask, run: Run) -> Outcome:
 
     Raises:
         DataError: if the corpus or the graph has nothing to link.
+        TaskSkipped: if a file of the user's folder is not there.
     """
-    if run.source is None:
-        raise DataError("this task reads a corpus", hint="give --source MANIFEST.json")
     test, development, train = (
-        [one for one in _part(run.source, part) if one.entity_type == task.entity_type]
+        [
+            one
+            for path in _paths(task, run, part)
+            for one in read_annotations(path)
+            if task.entity_type in (None, one.entity_type)
+        ]
         for part in ("test", "dev", "train")
     )
     with open_graph(run.database) as graph:
         names = _names(graph, task.tree_prefixes)
-        concepts_of = _concepts_of_mesh(graph, set(names["concept"]))
+        concepts_of = _concepts_of_identifier(graph, set(names["concept"]))
     seen = [one.mention for one in (*train, *development)]
     known = {one.casefold() for one in (*seen, *names["name"])}
     queries = mention_queries(test, concepts_of, known)
@@ -61,7 +67,7 @@ def run(task: MentionLinkingTask, run: Run) -> Outcome:
         raise DataError(
             f"nothing to link: {len(queries)} mentions of type {task.entity_type}, "
             f"{len(candidates)} candidate names",
-            where=str(run.source.folder),
+            where=str(run.source.folder if run.source else run.folder),
             hint="check entity_type and tree_prefixes of the task, and that kg.sources has mesh",
         )
     counts = {
@@ -72,7 +78,7 @@ def run(task: MentionLinkingTask, run: Run) -> Outcome:
         "queries_not_covered": sum(not query.gold for query in queries),
     }
     log.info("%d distinct mentions, %s", len(queries), counts)
-    return Outcome(link(run.model, queries, candidates), METRICS, SUBSETS, counts)
+    return Outcome(link(run.model, queries, candidates, task.pooling), METRICS, SUBSETS, counts)
 
 
 def mention_queries(
@@ -82,7 +88,7 @@ def mention_queries(
 
     Args:
         annotations: annotations of the test set.
-        concepts_of: MeSH id -> candidate concepts.
+        concepts_of: identifier, without prefix for MeSH -> candidate concepts.
         known: case-folded strings that put a mention out of ``refined``.
     """
     distinct = sorted({(one.mention.lower(), one.identifiers) for one in annotations})
@@ -94,32 +100,47 @@ def mention_queries(
         subsets = ["single" if len(identifiers) == 1 else "composite"]
         if mention.casefold() not in known:
             subsets.append("refined")
-        if gold:
-            subsets.append("covered")
+        subsets.append("covered" if gold else "out_of_dictionary")
         queries.append(Query(mention, tuple(sorted(gold)), "|".join(identifiers), tuple(subsets)))
     return queries
 
 
-def _part(source: SourceFolder, part: str) -> list[Annotation]:
-    """Read the file of the corpus whose name begins with ``part``."""
-    files = [name for name in source.files if name.startswith(part)]
-    if len(files) != 1:
+def _paths(task: MentionLinkingTask, run: Run, part: Literal["train", "dev", "test"]) -> list[Path]:
+    """Return the files of a part of the corpus: those named, or the one that begins with it."""
+    folder = run.source.folder if run.source else run.folder
+    if folder is None:
+        raise DataError("this task reads a corpus", hint="give --source MANIFEST.json")
+    if task.files is not None:
+        paths = [folder / name for name in getattr(task.files, part)]
+        if missing := [path.name for path in paths if not path.is_file()]:
+            what = f"{folder} has no {', '.join(missing)}"
+            raise TaskSkipped(f"{what}: {task.obtain or 'put the files there'}")
+        return paths
+    paths = sorted(folder.glob(f"{part}*"))
+    if len(paths) != 1:
         raise DataError(
-            f"expected one file '{part}*', found {len(files)}",
-            where=str(source.folder),
-            hint="the registry entry of a PubTator corpus names train, dev and test files",
+            f"expected one file '{part}*', found {len(paths)}",
+            where=str(folder),
+            hint="give the names of the files by the task's `files`",
         )
-    return read_annotations(source.path(files[0]))
+    return paths
 
 
 def _names(graph: duckdb.DuckDBPyConnection, prefixes: tuple[str, ...]) -> pl.DataFrame:
-    """Return the names, none held out, of the concepts in the given branches of MeSH."""
+    """Return the names, none held out, of the concepts in the given branches of MeSH.
+
+    A supplementary record of MeSH is in the branches of the headings that it is mapped to.
+    """
     rows = graph.execute(
         """
-        SELECT concept, name, rank FROM atom
-        WHERE NOT held_out AND concept IN (
+        WITH inside AS (
             SELECT concept FROM semantic_type, unnest($prefixes) AS branch(prefix)
             WHERE starts_with(semantic_type, 'MESH_TREE:' || prefix)
+        )
+        SELECT concept, name, rank FROM atom
+        WHERE NOT held_out AND concept IN (
+            SELECT concept FROM inside UNION
+            SELECT head FROM edge JOIN inside ON tail = concept WHERE relation = 'mapped_to'
         )
         """,
         {"prefixes": list(prefixes)},
@@ -127,13 +148,14 @@ def _names(graph: duckdb.DuckDBPyConnection, prefixes: tuple[str, ...]) -> pl.Da
     return pl.DataFrame(rows, schema=NAME_SCHEMA, orient="row")
 
 
-def _concepts_of_mesh(
+def _concepts_of_identifier(
     graph: duckdb.DuckDBPyConnection, candidates: set[str]
 ) -> dict[str, set[str]]:
-    """Return MeSH id -> candidate concepts that carry it, as their own id or as another one."""
+    """Return MeSH id, or ``OMIM:`` and id -> candidate concepts that carry it."""
     rows = graph.execute(
-        "SELECT concept, identifier FROM xref WHERE starts_with(identifier, 'MESH:') UNION "
-        "SELECT concept, concept FROM concept WHERE starts_with(concept, 'MESH:')"
+        "SELECT concept, identifier FROM (SELECT concept, identifier FROM xref UNION "
+        "SELECT concept, concept FROM concept) WHERE split_part(identifier, ':', 1) IN "
+        "('MESH', 'OMIM')"
     ).fetchall()
     found: dict[str, set[str]] = defaultdict(set)
     for concept, identifier in rows:

@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from balign.evaluate.task_settings import (
+    ChoiceTask,
+    LabelsTask,
+    NamedTask,
+    RelationTask,
+    ScoreTask,
+    TextTask,
+    TokenTask,
+)
+from balign.evaluate.zero_shot_settings import (
+    HeldOutLinkingTask,
+    LinkPredictionTask,
+    MentionLinkingTask,
+    ProbingTask,
+    SimilarityTask,
+    TripleClassificationTask,
+)
 from balign.settings import Settings
 
 
-class _Task(Settings):
-    name: str = Field(..., pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name of the task.")
-
-
-class HeldOutLinkingTask(_Task):
-    """Zero-shot linking of synonyms that were held out of the graph."""
-
-    family: Literal["linking_held_out"]
-    queries: int | None = Field(
-        None, ge=1, description="Evaluate at most so many held-out synonyms; null for all."
-    )
-    candidates: int | None = Field(
-        20000,
-        ge=1,
-        description="Names to choose from, variants in word order aside: every name of the "
-        "queries' concepts, filled up to this number with names of other concepts; null for all.",
-    )
-    seed: int = Field(13, description="Seed of the draw of candidates.")
-
-
-class MentionLinkingTask(_Task):
-    """Zero-shot linking of the annotated mentions of a PubTator corpus."""
-
-    family: Literal["linking_mentions"]
-    source: str = Field(..., description="PubTator corpus in the source registry, by name.")
-    entity_type: str = Field(..., description="Annotation type, such as `Disease`.")
-    tree_prefixes: tuple[str, ...] = Field(
-        ("C", "F03"),
-        description="Branches of MeSH whose concepts are the candidates (C: diseases, F03: mental "
-        "disorders).",
-    )
-    candidates: int | None = Field(
-        None,
-        ge=1,
-        description="Names to choose from: every name of the mentions' concepts, filled up to this "
-        "number with names of the branches' other concepts; null for all.",
-    )
-    seed: int = Field(13, description="Seed of the draw of candidates.")
-
-
-class CheckTagTask(_Task):
+class CheckTagTask(NamedTask):
     """Fine-tuning: predict the MeSH check tags of a citation from title and abstract."""
 
     family: Literal["check_tags"]
@@ -67,8 +44,32 @@ class CheckTagTask(_Task):
 
 
 Task = Annotated[
-    HeldOutLinkingTask | MentionLinkingTask | CheckTagTask, Field(discriminator="family")
+    HeldOutLinkingTask
+    | MentionLinkingTask
+    | SimilarityTask
+    | LinkPredictionTask
+    | TripleClassificationTask
+    | ProbingTask
+    | CheckTagTask
+    | TokenTask
+    | RelationTask
+    | TextTask
+    | LabelsTask
+    | ChoiceTask
+    | ScoreTask,
+    Field(discriminator="family"),
 ]
+
+
+def _or_entry(schema: dict[str, Any]) -> None:
+    """Let the JSON schema take an item without ``family``: an entry of the shipped list."""
+    entry = {
+        "type": "object",
+        "description": "An entry of resources/tasks.yaml, by `name` or `entry`, and what differs.",
+        "required": ["name"],
+        "not": {"required": ["family"]},
+    }
+    schema["items"] = {"anyOf": [entry, schema["items"]]}
 
 
 class EvaluateSettings(Settings):
@@ -86,6 +87,12 @@ class EvaluateSettings(Settings):
                 entity_type="Disease",
                 candidates=15000,
             ),
+            SimilarityTask(
+                name="umnsrs-similarity",
+                family="similarity",
+                source="umnsrs",
+                file="UMNSRS_similarity.csv",
+            ),
             CheckTagTask(
                 name="check-tags",
                 family="check_tags",
@@ -94,7 +101,10 @@ class EvaluateSettings(Settings):
                 test_citations=500,
             ),
         ),
-        description="The tasks; each is run on the untouched encoder (`base`) and on every model.",
+        description="The tasks; each is run on the untouched encoder (`base`) and on every model. "
+        "An item without `family` is the entry of its name (or of `entry`) in "
+        "resources/tasks.yaml, and its other keys replace that entry's.",
+        json_schema_extra=_or_entry,
     )
     bootstrap_samples: int = Field(
         1000, ge=100, description="Resamplings behind an interval or a paired test."

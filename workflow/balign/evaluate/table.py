@@ -13,8 +13,10 @@ import numpy as np
 import polars as pl
 
 from balign.errors import DataError
+from balign.evaluate.leakage import PAIRS
 from balign.evaluate.metrics import METRICS, FloatArray, bootstrap, interval, paired_p
 from balign.evaluate.outcome import subset_rows
+from balign.evaluate.published import read_published
 from balign.files import atomic_path, read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -57,30 +59,50 @@ class _Score:
 
 
 def evaluate_table(
-    results: Sequence[Path], bootstrap_samples: int, *, csv: Path, json: Path
+    results: Sequence[Path],
+    bootstrap_samples: int,
+    *,
+    csv: Path,
+    json: Path,
+    published: Path | None = None,
 ) -> None:
     """Write the leaderboard.
 
     Each row is a (task, subset, metric, model): mean and standard deviation over seeds (null for
     one seed), examples, 95 % bootstrap interval over examples, and difference from each of
-    ``base`` and ``mlm`` with the p of a paired bootstrap. The JSON also lists what was skipped.
+    ``base`` and ``mlm`` with the p of a paired bootstrap. The JSON also lists what was skipped,
+    what is known of leakage, and apart from the rows what papers report.
 
     Args:
         results: ``seed<k>.json`` of all tasks, models and seeds, predictions beside them.
         bootstrap_samples: number of samples.
         csv: leaderboard.csv.
         json: leaderboard.json.
+        published: figures of papers (:mod:`balign.evaluate.published`).
 
     Raises:
-        DataError: if two results are of the same run, or the models of one task were not tried on
-            the same examples.
+        DataError: if a result cannot be read, two results are of the same run, or the models of
+            one task were not tried on the same examples.
     """
+    board = leaderboard(results, bootstrap_samples, published)
+    with atomic_path(csv) as temporary:
+        pl.DataFrame(board["rows"], schema=dict(SCHEMA), orient="row").write_csv(temporary)
+    write_json(json, board)
+
+
+def leaderboard(
+    results: Sequence[Path], bootstrap_samples: int, published: Path | None = None
+) -> dict[str, Any]:
+    """Return what :func:`evaluate_table` writes as JSON."""
     entries: dict[str, dict[str, _Entry]] = defaultdict(dict)
     skipped = []
     seen: dict[tuple[str, str, int], Path] = {}
     for path in results:
-        result = read_json(path)
-        run = (result["task"], result["model"], result["seed"])
+        try:
+            result = read_json(path)
+            run = (result["task"], result["model"], result["seed"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"not a result: {error}", where=str(path)) from None
         if run in seen:
             raise DataError(
                 "two results of task {}, model {}, seed {}".format(*run),
@@ -99,13 +121,26 @@ def evaluate_table(
         _check_examples(task, models)
         rows += _task_rows(models, bootstrap_samples)
     frame = pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
-    with atomic_path(csv) as temporary:
-        frame.write_csv(temporary)
-    write_json(
-        json,
-        {"bootstrap_samples": bootstrap_samples, "rows": frame.to_dicts(), "skipped": skipped},
-    )
     log.info("%d rows of %d tasks, %d runs skipped", len(rows), len(entries), len(skipped))
+    return {
+        "bootstrap_samples": bootstrap_samples,
+        "rows": frame.to_dicts(),
+        "skipped": skipped,
+        "leakage": _leakage(entries),
+        "published": [one.model_dump() for one in read_published(published)] if published else [],
+    }
+
+
+def _leakage(entries: Mapping[str, Mapping[str, _Entry]]) -> list[dict[str, Any]]:
+    """Return for each task the most that any of its runs tells of leakage; null: not known."""
+    found = []
+    for task, models in entries.items():
+        counts = [result["counts"] for entry in models.values() for result in entry.results]
+        row: dict[str, Any] = {"task": task}
+        for name in (name for pair in PAIRS for name in pair):
+            row[name] = max((one[name] for one in counts if name in one), default=None)
+        found.append(row)
+    return found
 
 
 def _check_examples(task: str, models: Mapping[str, _Entry]) -> None:

@@ -14,6 +14,7 @@ import polars as pl
 
 from balign.errors import ConfigError, DataError
 from balign.files import atomic_path, write_json
+from balign.graph.held_out import hold_out
 from balign.graph.settings import GraphSettings
 
 log = logging.getLogger(__name__)
@@ -37,15 +38,20 @@ def graph_build(
         ConfigError: if a relation to leave out does not exist.
         DataError: if an input cannot be read, or a concept of the graph has no name.
     """
-    edges, relations, names = _read_tables(database)
+    edges, relations, names, definitions = _read_tables(database)
     edges, relations = _leave_out(edges, relations, settings.exclude_relations)
     counts = _count_mentions(mentions)
 
     concepts = pl.concat([edges["head"], edges["tail"], counts["concept"]]).unique().sort()
     head, tail = concepts.search_sorted(edges["head"]), concepts.search_sorted(edges["tail"])
     relation = relations["relation"].search_sorted(edges["relation"])
+    triples = np.stack([head.to_numpy(), relation.to_numpy(), tail.to_numpy()]).astype(np.int64)
+    aside = hold_out(
+        triples[0], triples[1], triples[2], settings.held_out_edges, settings.held_out_seed
+    )
+    held_out, triples = triples[:, aside].T, np.delete(triples, aside, axis=1)
     indptr, indices, edge_relations = both_directions(
-        head.to_numpy(), relation.to_numpy(), tail.to_numpy(), len(concepts), len(relations)
+        triples[0], triples[1], triples[2], len(concepts), len(relations)
     )
     names = _names_of(names, concepts, settings.max_names)
     name_indptr = _indptr(names["node"].to_numpy(), len(concepts))
@@ -61,32 +67,38 @@ def graph_build(
         np.save(folder / "indptr.npy", indptr)
         np.save(folder / "indices.npy", indices)
         np.save(folder / "relations.npy", edge_relations)
+        np.save(folder / "held_out.npy", held_out[np.lexsort(held_out.T[::-1])])
         np.save(folder / "name_indptr.npy", name_indptr)
         np.save(folder / "mention_count.npy", mention_count)
         names.write_parquet(folder / "names.parquet")
-        write_json(folder / "counts.json", _facts(edges, names, indptr, mention_count, concepts))
-    log.info("graph: %s nodes, %s edges", f"{len(concepts):,}", f"{len(edges):,}")
+        _definitions_of(definitions, concepts).write_parquet(folder / "definitions.parquet")
+        facts = _facts(edges, names, indptr, mention_count, concepts)
+        write_json(folder / "counts.json", facts | {"held_out_edges": len(held_out)})
+    log.info(
+        "graph: %s nodes, %s edges, %s of them held out",
+        *(f"{number:,}" for number in (len(concepts), len(edges), len(held_out))),
+    )
 
 
-def _read_tables(database: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Return distinct edges, relations with labels, and names not held out."""
+def _read_tables(database: Path) -> list[pl.DataFrame]:
+    """Return distinct edges, relations with labels, names not held out, and definitions."""
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
-            edges, relations, names = (
+            return [
                 connection.sql(query).pl()
                 for query in (
                     "SELECT DISTINCT head, relation, tail FROM edge",
                     "SELECT relation, label FROM relation",
                     "SELECT concept, name, preferred, rank FROM atom WHERE NOT held_out",
+                    "SELECT DISTINCT concept, definition FROM definition",
                 )
-            )
+            ]
     except duckdb.Error as error:
         raise DataError(
             f"the knowledge graph cannot be read: {error}",
             where=str(database),
             hint="build it with `balign kg build`",
         ) from None
-    return edges, relations, names
 
 
 def _leave_out(
@@ -169,6 +181,16 @@ def _names_of(names: pl.DataFrame, concepts: pl.Series, most: int) -> pl.DataFra
         .group_by("node", maintain_order=True)
         .head(most)
         .select(pl.col("node").cast(pl.Int32), "name")
+    )
+
+
+def _definitions_of(definitions: pl.DataFrame, concepts: pl.Series) -> pl.DataFrame:
+    """Return ``node`` and ``definition`` of the concepts that have one, sorted."""
+    nodes = pl.DataFrame({"concept": concepts}).with_row_index("node")
+    return (
+        definitions.join(nodes, on="concept")
+        .select(pl.col("node").cast(pl.Int32), "definition")
+        .sort("node", "definition")
     )
 
 

@@ -76,6 +76,25 @@ class Graph:
         return pl.read_parquet(self.path / "names.parquet")["name"]
 
     @cached_property
+    def held_out(self) -> npt.NDArray[np.int64]:
+        """Edges that are not in the arrays, [n, 3]: (head, relation, tail), ids."""
+        found: npt.NDArray[np.int64] = open_array(self.path / "held_out.npy")
+        return found
+
+    @cached_property
+    def definitions(self) -> pl.DataFrame:
+        """Columns ``node`` (int32) and ``definition``, sorted by node."""
+        return pl.read_parquet(self.path / "definitions.parquet")
+
+    def triples(self) -> npt.NDArray[np.int64]:
+        """Return all edges of the arrays once, [edges, 3]: (head, relation, tail)."""
+        head = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        forward = np.asarray(self.edge_relations) < len(self.relations)
+        parts = [head[forward], self.edge_relations[forward], self.indices[forward]]
+        found: npt.NDArray[np.int64] = np.stack(parts, axis=1).astype(np.int64)
+        return found
+
+    @cached_property
     def _ids(self) -> dict[str, int]:
         return {concept: node for node, concept in enumerate(self.concepts)}
 

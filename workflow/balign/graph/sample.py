@@ -13,6 +13,7 @@ neighbours is as quick as a leaf.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,14 @@ def counter_keys(seed: int, *counters: int | npt.NDArray[np.integer[Any]]) -> Ke
     """
     key = _mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64) + _GOLDEN)
     for counter in counters:
-        # One addition between the mixes: (1, 2) and (2, 1) give different keys.
-        key = _mix(key ^ _mix(np.atleast_1d(np.asarray(counter)).astype(np.uint64) + _GOLDEN))
+        key = extend_keys(key, counter)
     return key
+
+
+def extend_keys(keys: Keys, counter: int | npt.NDArray[np.integer[Any]]) -> Keys:
+    """Return the keys that :func:`counter_keys` gives with one more counter."""
+    # One addition between the mixes: (1, 2) and (2, 1) give different keys.
+    return _mix(keys ^ _mix(np.atleast_1d(np.asarray(counter)).astype(np.uint64) + _GOLDEN))
 
 
 def _below(keys: Keys, slot: int, bound: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -99,6 +105,55 @@ def sample_neighbours(
     neighbours[mask] = graph.indices[place]
     relations[mask] = graph.edge_relations[place]
     return neighbours, relations, mask
+
+
+@dataclass(frozen=True)
+class Subgraphs:
+    """A tree of drawn edges for each of n centres, all trees in one graph.
+
+    Attributes:
+        nodes: [m] node ids; the n centres come first, then the first hop, then the second. A node
+            that is drawn twice is there twice.
+        keys: [m] a key of each, a function of its centre's key and of the way to it.
+        edges: [2, e] positions in ``nodes``, from a drawn neighbour to what it was drawn for.
+        relations: [e] ``r`` reads "target r source".
+    """
+
+    nodes: npt.NDArray[np.int64]
+    keys: Keys
+    edges: npt.NDArray[np.int64]
+    relations: npt.NDArray[np.int64]
+
+
+def sample_subgraphs(graph: Graph, centres: Nodes, keys: Keys, k: int, hops: int) -> Subgraphs:
+    """Draw k edges of each centre and, for two hops, k of each neighbour drawn, and so on.
+
+    A tree depends on its centre and the key of that alone, not on the other centres.
+
+    Args:
+        graph: an opened graph.
+        centres: [n] node ids.
+        keys: [n].
+        k: edges wanted of each node, see :func:`sample_neighbours`.
+        hops: how often.
+    """
+    nodes = [np.asarray(centres, np.int64)]
+    every_key = [keys]
+    sources, targets, labels = [], [], []
+    first = 0
+    for _ in range(hops):
+        drawn, relations, real = sample_neighbours(graph, nodes[-1], every_key[-1], k)
+        row, slot = np.nonzero(real)
+        targets.append(first + row)
+        first += len(nodes[-1])
+        sources.append(first + np.arange(len(row)))
+        labels.append(relations[real])
+        every_key.append(extend_keys(every_key[-1][row], slot))
+        nodes.append(drawn[real])
+    edges = np.stack([np.concatenate(sources), np.concatenate(targets)])
+    return Subgraphs(
+        np.concatenate(nodes), np.concatenate(every_key), edges, np.concatenate(labels)
+    )
 
 
 def draw_names(graph: Graph, nodes: Nodes, keys: Keys) -> npt.NDArray[np.int64]:

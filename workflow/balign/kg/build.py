@@ -15,14 +15,14 @@ from balign.errors import ConfigError, DataError
 from balign.files import atomic_path, canonical_json, write_json
 from balign.kg.branches import branch_types
 from balign.kg.checks import check_database
-from balign.kg.edges import NO_DOC, Edges, count_degrees, read_doc
+from balign.kg.edges import NO_DOC, Edges, concepts_of, count_degrees, read_doc
 from balign.kg.held_out import draw_held_out
 from balign.kg.lines import Tally
 from balign.kg.merge import Merged, merge_terms
 from balign.kg.ontology import Ontology
 from balign.kg.readers import read_sources
 from balign.kg.release import open_release
-from balign.kg.rrf import cui_of, names_of, read_rrf
+from balign.kg.rrf import NO_RELEASE, cui_of, names_of, read_rrf
 from balign.kg.scan import ReleaseReader
 from balign.kg.settings import KgSettings
 from balign.kg.tables import (
@@ -136,39 +136,38 @@ def _fill(
     connection.execute(STAGING)
     with ExitStack() as stack:
         reader = None
-        dropped: dict[str, dict[str, int]] = {}
-        if settings.rrf.path is None:
-            merged = merge_terms(ontologies)
-        else:
+        found = NO_RELEASE
+        if settings.rrf.path is not None:
             release = stack.enter_context(open_release(Path(settings.rrf.path)))
             reader = ReleaseReader(
                 connection, release, settings.rrf.on_bad_rows == "quarantine", threads
             )
-            dropped = read_rrf(reader, settings.rrf)
-            merged = merge_terms(
-                ontologies,
-                lambda identifiers: cui_of(connection, identifiers),
-                lambda cuis: names_of(connection, cuis),
-            )
+            found = read_rrf(reader, settings.rrf)
+        connection.register("release_name", found.names)
+        connection.register("release_xref", found.identifiers)
+        connection.register("release_type", found.types)
+        merged = merge_terms(
+            ontologies,
+            lambda identifiers: cui_of(connection, identifiers),
+            lambda cuis: names_of(connection, cuis),
+        )
         log.info("%s", ", ".join(f"{count:,} {what}" for what, count in merged.counts.items()))
         read = _insert_ontologies(connection, ontologies, folders, merged)
         log.info("names and relations of %d ontologies read", len(ontologies))
-        make_final(connection)
+        make_final(connection, bool(ontologies))
         held_out = draw_held_out(connection, settings.held_out)
-        write_names(connection)
+        write_names(connection, found.names, bool(ontologies))
         log.info("names written")
         edges, doc = Edges(), NO_DOC
         edges.add_ontologies(connection)
         if reader:
-            concepts = connection.sql("SELECT concept FROM kg.concept").to_arrow_table()
-            edges.add_release(reader, settings.rrf, concepts["concept"].combine_chunks())
+            edges.add_release(reader, settings.rrf, concepts_of(connection))
             doc = read_doc(connection)
         edges.write(connection, doc)
         log.info("edges written")
-        dropped["MRREL"] = edges.counts
     tallies = reader.tallies if reader else {}
     rejects = [reject for tally in tallies.values() for reject in tally.rejects]
-    write_rest(connection, rejects, _provenance(folders, settings, tallies))
+    write_rest(connection, rejects, _provenance(folders, settings, tallies), bool(ontologies))
     rows = {
         table: connection.execute(f"SELECT count(*) FROM kg.{table}").fetchall()[0][0]
         for table in TABLES
@@ -180,13 +179,13 @@ def _fill(
             name: {
                 "lines": tally.lines,
                 **({"lines in quarantine": len(tally.rejects)} if tally.rejects else {}),
-                **dropped.get(name, {}),
+                **(edges.counts if name == "MRREL" else found.dropped.get(name, {})),
             }
             for name, tally in tallies.items()
         },
         "merge": merged.counts,
         "held_out": held_out,
-        "degrees": count_degrees(connection),
+        "degrees": count_degrees(connection, edges.degrees),
     }
 
 

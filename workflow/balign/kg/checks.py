@@ -10,26 +10,37 @@ import duckdb
 from balign.errors import DataError
 
 CHECKS = {
-    "concepts given twice": "SELECT concept FROM kg.concept GROUP BY ALL HAVING count(*) > 1",
+    # Sorted tables: a row that is not behind the one before it is there twice, or out of place.
+    "concepts given twice, or not in order": """
+        SELECT concept FROM (SELECT concept, lag(concept) OVER () AS before FROM kg.concept)
+        WHERE concept <= before""",
     "names given twice in a concept": "SELECT concept, name FROM kg.atom GROUP BY ALL "
     "HAVING count(*) > 1",
-    "empty names": "SELECT concept, code FROM kg.atom WHERE trim(name) = ''",
-    "names of no concept": "SELECT concept, name FROM kg.atom ANTI JOIN kg.concept USING (concept)",
-    "concepts without one preferred name of rank 0, or with gaps in the ranks": """
-        SELECT concept FROM kg.atom GROUP BY concept
-        HAVING count(*) FILTER (preferred) <> 1 OR bool_or(preferred <> (rank = 0))
-            OR min(rank) <> 0 OR max(rank) <> count(*) - 1 OR count(DISTINCT rank) <> count(*)""",
-    "concepts whose name is not the preferred one": """
-        SELECT concept FROM kg.concept c
-        FULL JOIN (SELECT concept, name FROM kg.atom WHERE preferred) USING (concept)
-        WHERE preferred_name IS DISTINCT FROM name""",
+    "empty names": "SELECT concept, code FROM kg.atom WHERE name < '!' AND trim(name) = ''",
+    "concepts without one preferred name of rank 0, or with gaps in the ranks, or not in order": """
+        SELECT concept FROM (
+            SELECT concept, rank, preferred, lag(concept) OVER () AS before,
+                lag(rank) OVER () AS above
+            FROM kg.atom)
+        WHERE preferred <> (rank = 0) OR concept < before
+            OR rank <> CASE WHEN concept = before THEN above + 1 ELSE 0 END""",
+    "names of no concept, or concepts whose name is not the preferred one": """
+        SELECT coalesce(c.concept, p.concept) AS concept, preferred_name, name
+        FROM kg.concept c
+        POSITIONAL JOIN (SELECT concept, name FROM kg.atom WHERE preferred) p
+        WHERE c.concept IS DISTINCT FROM p.concept OR preferred_name IS DISTINCT FROM name""",
     "edges of no concept": """
-        SELECT head, relation, tail FROM kg.edge
-        WHERE head NOT IN (SELECT concept FROM kg.concept)
-            OR tail NOT IN (SELECT concept FROM kg.concept)""",
+        SELECT head, relation, tail FROM kg.edge ANTI JOIN kg.concept ON head = concept
+        UNION ALL
+        SELECT head, relation, tail FROM kg.edge ANTI JOIN kg.concept ON tail = concept""",
     "self loops": "SELECT head, relation FROM kg.edge WHERE head = tail",
-    "edges given twice": "SELECT head, relation, tail FROM kg.edge GROUP BY ALL "
-    "HAVING count(*) > 1",
+    "edges given twice, or not in order": """
+        SELECT head, relation, tail FROM (
+            SELECT head, relation, tail, lag(head) OVER () AS head_before,
+                lag(relation) OVER () AS relation_before, lag(tail) OVER () AS tail_before
+            FROM kg.edge)
+        WHERE head < head_before OR (head = head_before AND (relation < relation_before
+            OR (relation = relation_before AND tail <= tail_before)))""",
     "relations with a wrong count": """
         SELECT relation FROM kg.relation r
         FULL JOIN (SELECT relation, count(*) AS found FROM kg.edge GROUP BY relation) e

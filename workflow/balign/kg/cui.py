@@ -49,6 +49,15 @@ def cui_numbers(names: pa.StringArray) -> npt.NDArray[np.int64]:
     return numbers
 
 
+def node_table(concepts: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Return [SIZE + 1] the position of the concept of each number; -1 for none, and at the end."""
+    numbers = cui_numbers(concepts)
+    known = np.flatnonzero(numbers >= 0)
+    nodes = np.full(SIZE + 1, -1, np.int32)
+    nodes[numbers[known]] = known
+    return nodes
+
+
 def _seven_digits(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     """Return the numbers of identifiers of eight bytes, each read as one number; -1 if no CUI.
 

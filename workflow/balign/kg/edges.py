@@ -8,6 +8,7 @@ positions of head, relation and tail in their lists, 25, 13 and 25 bits.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from balign.errors import DataError
-from balign.kg.cui import SIZE, cui_numbers
+from balign.kg.cui import cui_numbers, node_table
 from balign.kg.filters import is_in, keep, mapped
 from balign.kg.relations import fold_relations, label
 from balign.kg.scan import UNSTATED, ReleaseReader
@@ -32,27 +33,6 @@ _TAIL, _HEAD = 25, 38  # bits behind the relation and behind the head
 _RELATIONS = 1 << (_HEAD - _TAIL)
 _HUBS = 20
 _BATCH = 1 << 17  # edges
-
-_MACROS = f"""
-CREATE OR REPLACE TEMP MACRO head_of(key) AS (key >> {_HEAD})::UINTEGER;
-CREATE OR REPLACE TEMP MACRO relation_of(key) AS ((key >> {_TAIL}) & {_RELATIONS - 1})::USMALLINT;
-CREATE OR REPLACE TEMP MACRO tail_of(key) AS (key & {(1 << _TAIL) - 1})::UINTEGER;
-"""
-
-_WRITE_RELATIONS = """
-CREATE TABLE kg.relation AS
-    SELECT relation, label, edges FROM canonical
-        JOIN (SELECT relation_of(key) AS number, count(*) AS edges FROM edge_key GROUP BY number)
-        USING (number)
-    ORDER BY relation
-"""
-
-_DEGREES = """
-CREATE OR REPLACE TEMP TABLE degree AS
-    SELECT node, count(*) AS degree
-    FROM (SELECT head_of(key) AS node FROM edge_key UNION ALL SELECT tail_of(key) FROM edge_key)
-    GROUP BY node
-"""
 
 
 class RelationDoc(NamedTuple):
@@ -75,10 +55,12 @@ class Edges:
 
     Attributes:
         counts: rows of MRREL dropped, by reason.
+        degrees: [concepts] edges at each one of ``kg.concept``, in either direction, once written.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.degrees = np.zeros(0, np.int64)
         self._unstated = UNSTATED
         self._lock = threading.Lock()
         self._relations: dict[str, int] = {}
@@ -100,7 +82,7 @@ class Edges:
             DataError: for a file that breaks the format, or identifiers of an unknown form.
         """
         self._unstated = reader.unstated
-        nodes = _node_table(concepts)
+        nodes = node_table(concepts)
         columns = ("CUI1", "REL", "CUI2", "RELA", "SAB", "SUPPRESS")
 
         def edges_of(table: pa.Table) -> tuple[Counter[str], list[npt.NDArray[np.int64]]]:
@@ -171,7 +153,7 @@ class Edges:
         self._key_sources.append(source.astype(np.uint16))
 
     def write(self, connection: duckdb.DuckDBPyConnection, doc: RelationDoc) -> None:
-        """Write ``kg.edge``, ``kg.relation`` and, for :func:`count_degrees`, ``edge_key``.
+        """Write ``kg.edge`` and ``kg.relation``; count the degrees.
 
         Of the sources of one edge that one counts which comes first by precedence and, in the
         Metathesaurus, is restricted least.
@@ -180,28 +162,26 @@ class Edges:
             connection: with ``kg.concept`` and ``stage_source`` complete.
             doc: what MRDOC says of the relations.
         """
-        connection.execute(_MACROS)
         codes, turn, both_ways = self._fold(connection, doc)
         sources = self._rank_sources(connection)
-        keys = [_turned(chunk, codes, turn, both_ways) for chunk in self._keys]
+        concepts = concepts_of(connection)
+        layout = _Layout(_bits(len(concepts)), _bits(len(codes)), _bits(len(sources)))
+        keys = [_turned(chunk, codes, turn, both_ways, layout) for chunk in self._keys]
         numbers = [sources[chunk] for chunk in self._key_sources]
-        rows = sum(map(len, keys))
-        table = pa.table(
-            {
-                "key": pa.chunked_array(keys, pa.uint64()),
-                "source": pa.chunked_array(numbers, pa.uint16()),
-            }
-        )
-        connection.register("keys", table)
-        connection.execute(
-            "CREATE TABLE edge_key AS SELECT key, min(source) AS source FROM keys GROUP BY key "
-            "ORDER BY key"
-        )
-        connection.unregister("keys")
         self._keys, self._key_sources = [], []
-        connection.execute(_WRITE_RELATIONS)
-        edges = _write_edges(connection)
-        self.counts["rows folded into an edge with another row"] = rows - edges
+        rows = sum(map(len, keys))
+        edges = _distinct(keys, numbers, layout)
+        self.counts["rows folded into an edge with another row"] = rows - len(edges.head)
+        insert_frame(
+            connection,
+            """CREATE TABLE kg.relation AS
+            SELECT relation, label, edges FROM canonical JOIN counted USING (number)
+            WHERE edges > 0 ORDER BY relation""",
+            counted=pl.DataFrame({"edges": np.bincount(edges.relation)}).with_row_index("number"),
+        )
+        _write_edges(connection, edges, concepts)
+        heads, tails = (np.bincount(n, minlength=len(concepts)) for n in (edges.head, edges.tail))
+        self.degrees = heads + tails
 
     def _fold(
         self, connection: duckdb.DuckDBPyConnection, doc: RelationDoc
@@ -268,55 +248,35 @@ def read_doc(connection: duckdb.DuckDBPyConnection) -> RelationDoc:
     return RelationDoc(inverses, dict(expanded))
 
 
-def _node_table(concepts: pa.StringArray) -> npt.NDArray[np.int32]:
-    """Return [SIZE + 1] the position of the concept of each number; -1 for none, and at the end."""
-    numbers = cui_numbers(concepts)
-    known = np.flatnonzero(numbers >= 0)
-    nodes = np.full(SIZE + 1, -1, np.int32)
-    nodes[numbers[known]] = known
-    return nodes
-
-
 def _nodes_of(names: pa.StringArray, nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     return nodes[cui_numbers(names)].astype(np.int64)  # -1 finds the last, which is -1
 
 
-def _write_edges(connection: duckdb.DuckDBPyConnection) -> int:
-    """Write ``kg.edge`` in the order of ``edge_key``; return the number of edges.
+def concepts_of(connection: duckdb.DuckDBPyConnection) -> pa.StringArray:
+    """Return the ids of ``kg.concept``, in order."""
+    found = connection.sql("SELECT concept FROM kg.concept").to_arrow_table()
+    return found["concept"].combine_chunks()
 
-    Arrow looks the strings up, which keeps the order and takes half the processor time of joins and
-    a sort of strings.
-    """
-    keys = connection.sql("SELECT key, source FROM edge_key").to_arrow_table()
-    names = [
-        connection.sql(query).to_arrow_table().column(0).combine_chunks()
-        for query in (
-            "SELECT concept FROM kg.concept",
-            "SELECT relation FROM canonical ORDER BY number",
-            "SELECT source FROM edge_source ORDER BY number",
-        )
-    ]
-    concepts, relations, sources = names
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in keys.to_batches(max_chunksize=_BATCH):
-            key = batch["key"].to_numpy().astype(np.int64)
-            columns = (
-                (key >> _HEAD, concepts),
-                (key >> _TAIL & (_RELATIONS - 1), relations),
-                (key & ((1 << _TAIL) - 1), concepts),
-                (batch["source"].to_numpy(), sources),
-            )
-            yield pa.RecordBatch.from_arrays(
-                [pc.take(strings, pa.array(numbers)) for numbers, strings in columns],
-                schema=schema,
-            )
+class _Layout(NamedTuple):
+    """How many bits a number takes of a concept, a relation and a source."""
 
-    schema = pa.schema([(name, pa.string()) for name in ("head", "relation", "tail", "source")])
-    connection.register("edges", pa.RecordBatchReader.from_batches(schema, batches()))
-    connection.execute("CREATE TABLE kg.edge AS SELECT * FROM edges")
-    connection.unregister("edges")
-    return len(keys)
+    node: int
+    relation: int
+    source: int
+
+
+class _Distinct(NamedTuple):
+    """Edges without duplicates, in order: [edges] positions in the lists of each."""
+
+    head: npt.NDArray[np.int64]
+    relation: npt.NDArray[np.int64]
+    tail: npt.NDArray[np.int64]
+    source: npt.NDArray[np.int64]
+
+
+def _bits(count: int) -> int:
+    return max(count - 1, 1).bit_length()
 
 
 def _turned(
@@ -324,40 +284,102 @@ def _turned(
     codes: npt.NDArray[np.int64],
     turn: npt.NDArray[np.bool_],
     both_ways: npt.NDArray[np.bool_],
+    layout: _Layout,
 ) -> npt.NDArray[np.uint64]:
-    """Return the keys of the canonical relations, in their direction."""
+    """Return the keys of the canonical relations, in their direction and as short as can be."""
     edges = keys.astype(np.int64)
     head, tail = edges >> _HEAD, edges & ((1 << _TAIL) - 1)
     relation = edges >> _TAIL & (_RELATIONS - 1)
     swap = turn[relation] | (both_ways[relation] & (head > tail))
-    code = codes[relation] << _TAIL
-    turned = np.where(swap, tail << _HEAD | code | head, head << _HEAD | code | tail)
-    return turned.astype(np.uint64)
+    crossed = np.where(swap, head ^ tail, 0)
+    head, tail = head ^ crossed, tail ^ crossed
+    key: npt.NDArray[np.int64] = (head << layout.relation | codes[relation]) << layout.node | tail
+    return key.astype(np.uint64)
 
 
-def count_degrees(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+def _distinct(
+    keys: list[npt.NDArray[np.uint64]], sources: list[npt.NDArray[np.uint16]], layout: _Layout
+) -> _Distinct:
+    """Return each edge once, with the smallest of its sources; the lists are emptied."""
+    short = 2 * layout.node + layout.relation + layout.source <= 64
+    if short:  # one number an edge, its source behind: true of UMLS
+        shift = np.uint64(layout.source)
+        for place, source in enumerate(sources):
+            keys[place] = keys[place] << shift | source
+        sources.clear()
+    key = pl.Series("key", np.concatenate([np.zeros(0, np.uint64), *keys]))
+    keys.clear()
+    if short:
+        both = key.sort().to_numpy()
+        edge, source = both >> shift, (both & ((np.uint64(1) << shift) - np.uint64(1)))
+    else:
+        frame = pl.DataFrame([key, pl.Series("source", np.concatenate(sources))]).sort(pl.all())
+        edge, source = frame["key"].to_numpy(), frame["source"].to_numpy()
+    first = np.ones(len(edge), bool)
+    first[1:] = edge[1:] != edge[:-1]
+    edge, source = edge[first].astype(np.int64), source[first].astype(np.int64)
+    head = edge >> (layout.node + layout.relation)
+    relation = edge >> layout.node & ((1 << layout.relation) - 1)
+    return _Distinct(head, relation, edge & ((1 << layout.node) - 1), source)
+
+
+def _write_edges(
+    connection: duckdb.DuckDBPyConnection, edges: _Distinct, concepts: pa.StringArray
+) -> None:
+    """Write ``kg.edge``.
+
+    Arrow looks the strings up, which keeps the order and takes half the processor time of joins and
+    a sort of strings.
+    """
+    relations, sources = (
+        connection.sql(query).to_arrow_table().column(0).combine_chunks()
+        for query in (
+            "SELECT relation FROM canonical ORDER BY number",
+            "SELECT source FROM edge_source ORDER BY number",
+        )
+    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(edges.head), _BATCH):
+            numbers = [pa.array(column[start : start + _BATCH]) for column in edges]
+            words = (concepts, relations, concepts, sources)
+            columns = [pc.take(text, number) for text, number in zip(words, numbers, strict=True)]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    schema = pa.schema([(name, pa.string()) for name in ("head", "relation", "tail", "source")])
+    connection.register("edges", pa.RecordBatchReader.from_batches(schema, batches()))
+    connection.execute("CREATE TABLE kg.edge AS SELECT * FROM edges")
+    connection.unregister("edges")
+
+
+def count_degrees(
+    connection: duckdb.DuckDBPyConnection, degrees: npt.NDArray[np.int64]
+) -> dict[str, Any]:
     """Return how the edges spread over the concepts: quantiles of the degree, and the hubs.
 
-    The degree is the number of edges at a concept, in either direction, after
-    :meth:`Edges.write`.
+    Args:
+        connection: with ``kg.concept``.
+        degrees: as :class:`Edges` counts them.
     """
-    connection.execute(_DEGREES)
-    concepts, linked, edges, median, p90, p99, largest = connection.execute(
-        """SELECT (SELECT count(*) FROM kg.concept), count(*), (SELECT count(*) FROM kg.edge),
-            quantile_disc(degree, 0.5), quantile_disc(degree, 0.9), quantile_disc(degree, 0.99),
-            max(degree) FROM degree"""
-    ).fetchall()[0]
+    linked = np.sort(degrees[degrees > 0])
+    rows = np.flatnonzero(degrees >= linked[-_HUBS:].min(initial=np.iinfo(np.int64).max))
+    connection.register("hub", pa.table({"node": rows, "degree": degrees[rows]}))
     hubs = connection.execute(
-        f"""SELECT concept, preferred_name, degree FROM degree JOIN kg.concept c ON c.rowid = node
+        f"""SELECT concept, preferred_name, degree FROM hub JOIN kg.concept c ON c.rowid = node
         ORDER BY degree DESC, concept LIMIT {_HUBS}"""
     ).fetchall()
+    connection.unregister("hub")
+
+    def quantile(share: float) -> int:
+        return int(linked[math.ceil(share * len(linked)) - 1]) if len(linked) else 0
+
     return {
-        "concepts without an edge": concepts - linked,
-        "mean": round(2 * edges / concepts, 3) if concepts else 0,
-        "median of those with one": median or 0,
-        "90 %": p90 or 0,
-        "99 %": p99 or 0,
-        "largest": largest or 0,
+        "concepts without an edge": len(degrees) - len(linked),
+        "mean": round(int(linked.sum()) / len(degrees), 3) if len(degrees) else 0,
+        "median of those with one": quantile(0.5),
+        "90 %": quantile(0.9),
+        "99 %": quantile(0.99),
+        "largest": quantile(1),
         "hubs": [
             {"concept": concept, "name": name, "degree": degree} for concept, name, degree in hubs
         ],

@@ -7,9 +7,10 @@ Chapter 3 of the UMLS Reference Manual describes the files. The relations follow
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -19,88 +20,74 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from balign.errors import DataError
-from balign.kg.cui import SIZE, cui_numbers
+from balign.kg.atoms import ATOMS, IDENTIFIERS, NAMES, NO_CODE, Words, rank_atoms
+from balign.kg.cui import SIZE, cui_numbers, node_table
 from balign.kg.filters import Mask, is_in, keep, mapped
 from balign.kg.scan import ReleaseReader
 from balign.kg.semantic_groups import SEMANTIC_TYPES
 from balign.kg.settings import RrfSettings
 
-# A code of one source may stand in several concepts: a MeSH descriptor's entry terms do. The
-# concept of its main heading is the code's; nothing else says so than the term type.
-_HEAD = "CASE WHEN tty IN ('MH', 'NM') THEN '0' WHEN tty IN ('PT', 'PF') THEN '1' ELSE '2' END"
-_IDENTIFIER = """CASE
-    WHEN code = 'NOCODE' THEN NULL
-    WHEN sab = 'MSH' THEN 'MESH:' || code
-    WHEN sab = 'NCI' THEN 'NCIT:' || code
-    WHEN sab = 'SNOMEDCT_US' THEN 'SNOMEDCT:' || code
-    WHEN sab = 'MDR' THEN 'MEDDRA:' || code
-    WHEN contains(code, ':') THEN code
-    ELSE sab || ':' || code END"""
-
-# One row a (concept, name): its best place among the concept's names, and of the atoms that give
-# the name the least restricted one, the better placed of equals. One number says which atom that
-# is: its level, its place and its row.
-_NAMES = """
-CREATE TABLE rrf_name AS
-    SELECT min((level::UBIGINT << 48) | (position::UBIGINT << 30) | rowid) AS atom,
-        min(position) AS position
-    FROM rrf_atom GROUP BY concept, name;
-INSERT INTO stage_name
-    SELECT concept, name, sab, code, tty, 1, 0, n.position, level
-    FROM rrf_name n JOIN rrf_atom a ON a.rowid = n.atom & ((1 << 30) - 1);
-DROP TABLE rrf_name;
-"""
 _RANKS = 10_000  # MRRANK.RANK has four digits
 _UNKNOWN_LEVEL = 9
 
 _ENCODED = ("LAT", "TS", "STT", "ISPREF", "SAB", "TTY", "SRL", "SUPPRESS")
 _ATOM_COLUMNS = ("CUI", "AUI", "CODE", "STR", *_ENCODED)
-_STRINGS = pa.dictionary(pa.int32(), pa.string())
-_ATOMS = pa.schema(
-    [
-        ("concept", pa.string()),
-        ("name", pa.string()),
-        ("sab", _STRINGS),
-        ("code", pa.string()),
-        ("tty", _STRINGS),
-        ("aui", pa.string()),
-        ("position", pa.int32()),
-        ("level", pa.uint8()),
-    ]
+_AUIS = pa.schema([("concept", pa.string()), ("aui", pa.string())])
+
+
+class ReleaseTables(NamedTuple):
+    """What a release says of its concepts, each row once; see :mod:`balign.kg.atoms`.
+
+    Attributes:
+        names: of schema NAMES, by (concept, rank).
+        identifiers: of schema IDENTIFIERS, by (concept, identifier).
+        types: concept and semantic_type, in this order.
+        dropped: file → number of rows dropped, by reason.
+    """
+
+    names: pa.Table
+    identifiers: pa.Table
+    types: pa.Table
+    dropped: dict[str, dict[str, int]]
+
+
+_TYPES = pa.schema(
+    [("concept", pa.string()), ("semantic_type", pa.dictionary(pa.int32(), pa.string()))]
+)
+NO_RELEASE = ReleaseTables(
+    NAMES.empty_table(),
+    IDENTIFIERS.empty_table(),
+    _TYPES.empty_table(),
+    {},
 )
 
 
-def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> dict[str, dict[str, int]]:
-    """Read all but the relations into the staging tables of :mod:`balign.kg.tables`.
+def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> ReleaseTables:
+    """Read all but the relations.
 
-    Leaves ``rrf_source`` (source, version, licence, restriction), ``rrf_xref`` (concept,
-    identifier; one concept an identifier) and ``rrf_doc`` (key, value, kind, text: MRDOC) behind.
-
-    Returns:
-        file → number of rows dropped, by reason.
+    Definitions and sources go into the staging tables of :mod:`balign.kg.tables`, and MRDOC into
+    ``rrf_doc`` (key, value, kind, text).
 
     Raises:
         DataError: for a file that breaks the format; it names the file and the line.
     """
     _read_small_files(reader)
-    counts = {"MRCONSO": _read_names(reader, settings)}
-    counts["MRSTY"] = _read_types(reader)
-    counts["MRDEF"] = _read_definitions(reader, settings)
-    licence, level = reader.unstated
-    whole = "NCBI MedGen" if reader.medgen else "UMLS Metathesaurus License"
-    reader.connection.execute(
-        f"""INSERT INTO stage_xref SELECT concept, identifier FROM rrf_xref;
-        INSERT INTO stage_xref SELECT concept, 'UMLS:' || concept FROM rrf_concept;
-        INSERT INTO stage_source SELECT source, version, licence, restriction, 0 FROM rrf_source;
-        INSERT INTO stage_source
-            SELECT 'UMLS', coalesce(max(version), ''), '{whole}', 0, 0 FROM rrf_source;
-        INSERT INTO stage_source
-            SELECT DISTINCT source, '', '{licence}', {level}, 0
-            FROM (SELECT sab AS source FROM rrf_atom UNION SELECT source FROM stage_definition)
-            WHERE source NOT IN (SELECT source FROM stage_source);
-        DROP TABLE rrf_atom"""
-    )
-    return counts
+    types = _read_types(reader)
+    counts: dict[str, dict[str, int]] = {"MRCONSO": {}, "MRSTY": {}, "MRDEF": {}}
+    atoms, auis, words = _read_atoms(reader, settings, types, counts["MRCONSO"])
+    found = {number for block in atoms for number in block["source"].unique().to_pylist()}
+    sources = {words.sources[number] for number in found if number >= 0}
+    names, identifiers = rank_atoms(atoms, words, reader.threads)
+    concepts = names.filter(pc.equal(names["rank"], 0))["concept"].combine_chunks()
+    _check_cuis(concepts)
+    reader.connection.register("rrf_atom", auis)
+    reader.connection.register("rrf_concept", pa.table({"concept": concepts}))
+    _read_definitions(reader, settings, counts["MRDEF"])
+    _add_sources(reader, sources)
+    reader.connection.unregister("rrf_atom")
+    reader.connection.unregister("rrf_concept")
+    kept = _types_of(concepts, types, counts["MRSTY"])
+    return ReleaseTables(names, identifiers, kept, counts)
 
 
 def quoted(text: str) -> str:
@@ -132,79 +119,138 @@ def _read_small_files(reader: ReleaseReader) -> None:
         FROM rows WHERE DOCKEY IN ('REL', 'RELA') AND VALUE <> '' AND trim(EXPL) <> ''""",
         ("DOCKEY", "VALUE", "TYPE", "EXPL"),
     )
-    reader.run(
-        "MRSTY",
-        "CREATE TABLE rrf_type AS SELECT DISTINCT CUI AS concept, STY, TUI FROM rows",
-        ("CUI", "STY", "TUI"),
-    )
 
 
-def _chosen(reader: ReleaseReader, settings: RrfSettings) -> Mask | None:
+class _Types(NamedTuple):
+    """The rows of MRSTY: [n, 3] distinct number of a concept, its type's and its TUI's place."""
+
+    rows: npt.NDArray[np.int64]
+    names: list[str | None]
+    codes: list[str | None]
+
+
+def _read_types(reader: ReleaseReader) -> _Types:
+    columns = ("CUI", "STY", "TUI")
+    places: tuple[dict[str | None, int], dict[str | None, int]] = ({}, {})
+    lock = threading.Lock()
+
+    def numbers(column: pa.DictionaryArray, found: dict[str | None, int]) -> npt.NDArray[np.int64]:
+        with lock:
+            null = found.setdefault(None, len(found))
+            return mapped(column, lambda name: found.setdefault(name, len(found)), null)
+
+    def rows(table: pa.Table) -> npt.NDArray[np.int64]:
+        cui, name, code = (table[column].combine_chunks() for column in columns)
+        return cui_numbers(cui) << 32 | numbers(name, places[0]) << 16 | numbers(code, places[1])
+
+    blocks = list(reader.read("MRSTY", columns, columns[1:], rows))
+    if max(map(len, places)) > 1 << 16:
+        raise DataError("over 65,536 semantic types", where="MRSTY")
+    keys = pl.Series(np.concatenate([np.zeros(0, np.int64), *blocks])).unique().sort().to_numpy()
+    parts = np.stack([keys >> 32, keys >> 16 & 0xFFFF, keys & 0xFFFF], axis=1)
+    return _Types(parts, list(places[0]), list(places[1]))
+
+
+def _chosen(types: _Types, settings: RrfSettings) -> Mask | None:
     """Return [SIZE + 1] which concepts, by number, have a semantic type that is asked for."""
     if settings.semantic_types is None and settings.semantic_groups is None:
         return None
     wanted = set(settings.semantic_types or ())
     groups = settings.semantic_groups or ()
     wanted |= {tui for tui, (group, _) in SEMANTIC_TYPES.items() if group in groups}
-    listed = ", ".join(map(quoted, sorted(wanted)))
-    found = reader.connection.sql(
-        f"SELECT DISTINCT concept FROM rrf_type WHERE STY IN ({listed}) OR TUI IN ({listed})"
-    ).to_arrow_table()
+    cui, name, code = types.rows.T
+    by_name = np.array([name in wanted for name in types.names] or [False])
+    by_code = np.array([code in wanted for code in types.codes] or [False])
     chosen = np.zeros(SIZE + 1, bool)
-    chosen[cui_numbers(found["concept"].combine_chunks())] = True
+    chosen[cui[by_name[name] | by_code[code]]] = True
     chosen[-1] = False
     return chosen
 
 
-def _read_names(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
+def _types_of(concepts: pa.StringArray, types: _Types, counts: dict[str, int]) -> pa.Table:
+    """Return the types of the concepts that are kept, by concept and type."""
+    nodes = node_table(concepts)[types.rows[:, 0]]
+    kept = nodes >= 0
+    if not kept.all():
+        counts["rows of a concept without a kept name"] = int((~kept).sum())
+    names = sorted(name for name in types.names if name is not None)
+    order = {name: place for place, name in enumerate([*names, None])}
+    place = np.array([order[name] for name in types.names] or [0])[types.rows[kept, 1]]
+    keys = pl.Series(nodes[kept].astype(np.int64) << 16 | place).unique().sort().to_numpy()
+    columns = [
+        concepts.take(pa.array(keys >> 16)),
+        pa.DictionaryArray.from_arrays(
+            pa.array((keys & 0xFFFF).astype(np.int32), mask=(keys & 0xFFFF) == len(names)),
+            pa.array(names, pa.string()),
+        ),
+    ]
+    return pa.table(columns, schema=_TYPES)
+
+
+def _read_atoms(
+    reader: ReleaseReader, settings: RrfSettings, types: _Types, dropped: dict[str, int]
+) -> tuple[list[pa.Table], pa.Table, Words]:
+    """Return the kept atoms, block by block, their AUIs where definitions need them, and words."""
     connection = reader.connection
-    chosen = _chosen(reader, settings)
+    chosen = _chosen(types, settings)
     ranks = {(sab, tty): rank for sab, tty, rank in connection.execute("FROM rrf_rank").fetchall()}
     levels = dict(connection.execute("SELECT source, restriction FROM rrf_source").fetchall())
-    counts: Counter[str] = Counter()
+    sources: dict[str, int] = {}
+    kinds: dict[str, int] = {}
+    lock = threading.Lock()
 
-    def atoms_of(table: pa.Table) -> tuple[Counter[str], pa.Table]:
+    def numbers(column: pa.DictionaryArray, found: dict[str, int]) -> pa.Array:
+        with lock:
+            number = mapped(column, lambda name: found.setdefault(name, len(found)), -1)
+        return pa.array(number, pa.int32())
+
+    def atoms_of(table: pa.Table) -> tuple[Counter[str], pa.Table, pa.Table]:
         column = {name: table[name].combine_chunks() for name in _ATOM_COLUMNS}
-        names = pc.utf8_trim(column["STR"].fill_null(""), " ")
         counts: Counter[str] = Counter()
-        conditions = {
-            "rows of other languages": is_in(column["LAT"], settings.languages),
-            "rows suppressed": is_in(column["SUPPRESS"], settings.suppress),
-            "rows of other sources": is_in(column["SAB"], settings.sources),
-            "rows of other term types": is_in(column["TTY"], settings.term_types),
-            "rows without a name": np.asarray(pc.not_equal(names, ""), dtype=bool),
-        }
+        kept = keep(
+            {
+                "rows of other languages": is_in(column["LAT"], settings.languages),
+                "rows suppressed": is_in(column["SUPPRESS"], settings.suppress),
+                "rows of other sources": is_in(column["SAB"], settings.sources),
+                "rows of other term types": is_in(column["TTY"], settings.term_types),
+            },
+            counts,
+        )
+        mask = pa.array(kept)
+        column = {name: values.filter(mask) for name, values in column.items()}
+        names = pc.ascii_trim(column["STR"].fill_null(""), " ")
+        conditions = {"rows without a name": np.asarray(pc.not_equal(names, ""))}
         if chosen is not None:
             conditions["rows of other semantic types"] = chosen[cui_numbers(column["CUI"])]
         kept = keep(conditions, counts)
         atoms = pa.table(
             [
-                *(column["CUI"], names, column["SAB"], column["CODE"].fill_null("NOCODE")),
-                *(column["TTY"], column["AUI"]),
+                *(column["CUI"].fill_null(""), names, column["CODE"].fill_null(NO_CODE)),
+                numbers(column["SAB"], sources),
+                numbers(column["TTY"], kinds),
                 pa.array(_positions(column, ranks), pa.int32()),
                 pa.array(_levels(column, levels), pa.uint8()),
             ],
-            schema=_ATOMS,
+            schema=ATOMS,
         )
-        return counts, atoms.filter(pa.array(kept))
+        auis = pa.table([column["CUI"], column["AUI"]], schema=_AUIS)
+        if not kept.all():
+            atoms, auis = atoms.filter(pa.array(kept)), auis.filter(pa.array(kept))
+        return counts, atoms, auis
 
-    def tables() -> Iterator[pa.Table]:
-        for found, atoms in reader.read("MRCONSO", _ATOM_COLUMNS, _ENCODED, atoms_of):
-            counts.update(found)
-            yield atoms
+    blocks, all_auis = [], [_AUIS.empty_table()]
+    counts: Counter[str] = Counter()
+    for found, atoms, auis in reader.read("MRCONSO", _ATOM_COLUMNS, _ENCODED, atoms_of):
+        counts.update(found)
+        blocks.append(atoms)
+        if reader.has("MRDEF"):
+            all_auis.append(auis)
+    dropped.update(counts)
+    return blocks, pa.concat_tables(all_auis), Words(list(sources), list(kinds))
 
-    reader.load("CREATE TABLE rrf_atom AS SELECT * FROM rows", _ATOMS, tables())
-    connection.execute(_NAMES)
-    connection.execute(
-        f"""CREATE TABLE rrf_xref AS
-        SELECT min(best)[3:] AS concept, identifier
-        FROM (SELECT {_HEAD} || form || concept AS best, {_IDENTIFIER} AS identifier
-            FROM (SELECT *, position % 8 AS form FROM rrf_atom))
-        WHERE identifier IS NOT NULL GROUP BY identifier;
-        CREATE TABLE rrf_concept AS SELECT DISTINCT concept FROM stage_name ORDER BY concept"""
-    )
-    concepts = connection.sql("SELECT concept FROM rrf_concept").to_arrow_table()["concept"]
-    wrong = np.flatnonzero(cui_numbers(concepts.combine_chunks()) < 0)
+
+def _check_cuis(concepts: pa.StringArray) -> None:
+    wrong = np.flatnonzero(cui_numbers(concepts) < 0)
     if len(wrong):
         raise DataError(
             f"the concept identifier {concepts[int(wrong[0])].as_py()!r} is neither 'C' and seven "
@@ -212,7 +258,26 @@ def _read_names(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
             where="MRCONSO",
             hint="kg.rrf.path must be a release of UMLS or MedGen",
         )
-    return counts
+
+
+def _add_sources(reader: ReleaseReader, sources: set[str]) -> None:
+    """Add the sources of the release, and those it says nothing of."""
+    licence, level = reader.unstated
+    whole = "NCBI MedGen" if reader.medgen else "UMLS Metathesaurus License"
+    reader.connection.execute(
+        f"""INSERT INTO stage_source
+            SELECT source, version, licence, restriction, 0 FROM rrf_source;
+        INSERT INTO stage_source
+            SELECT 'UMLS', coalesce(max(version), ''), '{whole}', 0, 0 FROM rrf_source"""
+    )
+    reader.connection.execute(
+        f"""INSERT INTO stage_source
+            SELECT DISTINCT source, '', '{licence}', {level}, 0
+            FROM (SELECT unnest($sources::VARCHAR[]) AS source
+                UNION SELECT source FROM stage_definition)
+            WHERE source NOT IN (SELECT source FROM stage_source)""",
+        {"sources": sorted(sources)},
+    )
 
 
 def _positions(
@@ -234,7 +299,8 @@ def _positions(
         + 2 * ~is_in(column["STT"], ("PF",))
         + ~is_in(column["ISPREF"], ("Y",))
     )
-    positions: npt.NDArray[np.int64] = (_RANKS - 1 - table[source, kind]) * 8 + form
+    ranked = np.clip(table[source, kind], 0, _RANKS - 1)
+    positions: npt.NDArray[np.int64] = (_RANKS - 1 - ranked) * 8 + form
     return positions
 
 
@@ -246,19 +312,14 @@ def _levels(column: Mapping[str, pa.Array], levels: Mapping[str, int]) -> npt.ND
     return np.maximum(own, mapped(column["SAB"], lambda name: levels.get(name, 0), 0))
 
 
-def _read_types(reader: ReleaseReader) -> dict[str, int]:
-    kept = "FROM rrf_type SEMI JOIN rrf_concept USING (concept)"
-    reader.connection.execute(f"INSERT INTO stage_type SELECT concept, STY, 'UMLS', 0 {kept}")
-    query = "SELECT count(*) FROM rrf_type ANTI JOIN rrf_concept USING (concept)"
-    ((dropped,),) = reader.connection.execute(query).fetchall()
-    return _without_zero({"rows of a concept without a kept name": dropped})
-
-
-def _read_definitions(reader: ReleaseReader, settings: RrfSettings) -> dict[str, int]:
+def _read_definitions(
+    reader: ReleaseReader, settings: RrfSettings, dropped: dict[str, int]
+) -> None:
     columns = ("CUI", "AUI", "DEF", "SAB", "SUPPRESS")
     counts: Counter[str] = Counter()
     schema = pa.schema(
-        [(name, pa.string()) for name in ("concept", "aui", "definition")] + [("source", _STRINGS)]
+        [(name, pa.string()) for name in ("concept", "aui", "definition")]
+        + [("source", pa.dictionary(pa.int32(), pa.string()))]
     )
 
     def tables() -> Iterator[pa.Table]:
@@ -290,11 +351,7 @@ def _read_definitions(reader: ReleaseReader, settings: RrfSettings) -> dict[str,
     query = "SELECT (SELECT count(*) FROM rrf_definition), (SELECT count(*) FROM rrf_defined)"
     ((read, defined),) = connection.execute(query).fetchall()
     counts["rows of an atom or a concept that is not kept"] = read - defined
-    return _without_zero(counts)
-
-
-def _without_zero(counts: dict[str, int]) -> dict[str, int]:
-    return {what: number for what, number in counts.items() if number}
+    dropped.update((what, number) for what, number in counts.items() if number)
 
 
 def cui_of(connection: duckdb.DuckDBPyConnection, identifiers: set[str]) -> dict[str, str]:
@@ -302,8 +359,8 @@ def cui_of(connection: duckdb.DuckDBPyConnection, identifiers: set[str]) -> dict
     return _look_up(
         connection,
         identifiers,
-        "SELECT identifier, 'UMLS:' || concept FROM rrf_xref JOIN asked USING (identifier) "
-        "ORDER BY identifier",
+        "SELECT identifier, 'UMLS:' || concept FROM release_xref JOIN asked USING (identifier) "
+        "WHERE identifier <> 'UMLS:' || concept ORDER BY identifier",
     )
 
 
@@ -312,7 +369,7 @@ def names_of(connection: duckdb.DuckDBPyConnection, cuis: set[str]) -> dict[str,
     return _look_up(
         connection,
         cuis,
-        "SELECT identifier, list(name) FROM stage_name "
+        "SELECT identifier, list(name) FROM release_name "
         "JOIN asked ON identifier = 'UMLS:' || concept GROUP BY identifier ORDER BY identifier",
     )
 

@@ -39,6 +39,7 @@ class ReleaseReader:
     Attributes:
         connection: where the queries run.
         tallies: name of a file → what was read of it.
+        threads: those that read.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class ReleaseReader:
         self.tallies: dict[str, Tally] = {}
         self._release = release
         self._quarantine = quarantine
-        self._threads = threads or os.cpu_count() or 1
+        self.threads = threads or os.cpu_count() or 1
         self._expected: dict[str, tuple[int, int]] = {}
         if self.has("MRFILES"):
             query = "SELECT FIL, try_cast(RWS AS BIGINT), try_cast(BTS AS BIGINT) FROM rows"
@@ -146,9 +147,12 @@ class ReleaseReader:
             blocks = _without_header(blocks, tally)
 
         def work(block: bytes) -> tuple[int, T] | None:
-            if not is_good(block, width):
+            if not is_good(block):
                 return None
-            table = _parse(block, options)
+            try:
+                table = _parse(block, options)
+            except pa.ArrowInvalid:  # too few or too many columns
+                return None
             return len(table), change(table)
 
         def result(block: bytes, future: Future[tuple[int, T] | None]) -> T:
@@ -159,11 +163,11 @@ class ReleaseReader:
             tally.lines += done[0]
             return done[1]
 
-        with ThreadPoolExecutor(self._threads) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             waiting: deque[tuple[bytes, Future[tuple[int, T] | None]]] = deque()
             for block in blocks:
                 waiting.append((block, pool.submit(work, block)))
-                if len(waiting) > 2 * self._threads:
+                if len(waiting) > 2 * self.threads:
                     yield result(*waiting.popleft())
             while waiting:
                 yield result(*waiting.popleft())
@@ -187,7 +191,9 @@ def _options(member: Member, columns: Sequence[str], encoded: frozenset[str]) ->
         "read_options": pc.ReadOptions(
             column_names=[*member.columns, "nothing"], block_size=2 * LONGEST, use_threads=False
         ),
-        "parse_options": pc.ParseOptions(delimiter="|", quote_char=False, escape_char=False),
+        "parse_options": pc.ParseOptions(
+            delimiter="|", quote_char=False, escape_char=False, ignore_empty_lines=False
+        ),
         "convert_options": pc.ConvertOptions(
             check_utf8=False,  # is_good has
             column_types={column: few if column in encoded else pa.string() for column in columns},

@@ -5,7 +5,8 @@ restriction), ``stage_edge`` (head, relation, tail, source, precedence), ``stage
 semantic_type, source, precedence), ``stage_definition`` (concept, definition, source),
 ``stage_xref`` (concept, identifier), ``stage_source``. The class is the first rank of a name (0: a
 term's own name), the precedence that of its source (0: the Metathesaurus), the position its place
-in there.
+in there. ``release_name``, ``release_type`` and ``release_xref`` are a release's, in their final
+order: without an ontology they are written as they are, with one they are sorted in.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import duckdb
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from balign.kg.lines import Reject
 from balign.kg.merge import Merged
@@ -40,44 +43,63 @@ CREATE OR REPLACE TEMP TABLE mapped AS
 """
 
 # A Metathesaurus's best name of a concept is its own name, as an ontology's is. The names of its
-# concepts that no ontology shares are distinct already: nine in ten of UMLS, so they go by.
-_FINAL = """
-CREATE TABLE mixed AS SELECT DISTINCT concept FROM stage_name WHERE precedence > 0;
+# concepts that no ontology shares are distinct and ranked already: nine in ten of UMLS.
+_MIXED_NAMES = """
+CREATE TABLE mixed AS SELECT DISTINCT concept FROM stage_name;
+INSERT INTO stage_name
+    SELECT concept, name, source, code, term_type, 1, 0, position, restriction
+    FROM release_name SEMI JOIN mixed USING (concept);
 CREATE TABLE final_name AS
     WITH best AS (
         SELECT concept, min((position, name)) AS first
-        FROM stage_name SEMI JOIN mixed USING (concept)
-        WHERE precedence = 0 GROUP BY concept),
+        FROM stage_name WHERE precedence = 0 GROUP BY concept),
     classed AS (
         SELECT s.* REPLACE (CASE WHEN precedence = 0 AND (position, name) = first THEN 0
             ELSE class END AS class)
-        FROM stage_name s SEMI JOIN mixed USING (concept) LEFT JOIN best USING (concept))
-    SELECT *, (row_number() OVER (PARTITION BY concept
-        ORDER BY class, precedence, position, name) - 1)::INTEGER AS rank
-    FROM (SELECT * FROM stage_name ANTI JOIN mixed USING (concept)
-        UNION ALL
+        FROM stage_name s LEFT JOIN best USING (concept)),
+    single AS (
         SELECT * FROM classed QUALIFY row_number() OVER (PARTITION BY concept, name
-            ORDER BY class, precedence, position, source, code, term_type) = 1);
+            ORDER BY class, precedence, position, source, code, term_type) = 1)
+    SELECT concept, name, source, code, term_type, class, restriction,
+        (row_number() OVER (PARTITION BY concept
+            ORDER BY class, precedence, position, name) - 1)::INTEGER AS rank, false AS held_out
+    FROM single
+    UNION ALL
+    SELECT concept, name, source, code, term_type, 1, restriction, rank, false
+    FROM release_name ANTI JOIN mixed USING (concept)
+    ORDER BY concept, rank;
+"""
+_RELEASE_NAMES = """
+CREATE OR REPLACE TEMP VIEW final_name AS SELECT *, 1 AS class FROM release_name;
 """
 
+# The order is that of final_name: a join with the held-out names would not keep it.
 _WRITE_NAMES = """
 CREATE TABLE kg.concept AS
-    SELECT concept, name AS preferred_name, source FROM final_name WHERE rank = 0 ORDER BY concept;
+    SELECT concept, name AS preferred_name, source FROM final_name WHERE rank = 0;
 CREATE TABLE kg.atom AS
-    SELECT concept, name, source, code, term_type, rank = 0 AS preferred, rank,
-        h.name IS NOT NULL AS held_out, restriction
-    FROM final_name LEFT JOIN held_out h USING (concept, name) ORDER BY concept, rank;
+    SELECT concept, name, source, code, term_type, rank = 0 AS preferred, rank, held_out,
+        restriction
+    FROM final_name;
 """
 
-_WRITE_REST = """
+_MIXED_REST = """
 CREATE TABLE kg.semantic_type AS
-    SELECT concept, semantic_type, first(source ORDER BY precedence) AS source FROM stage_type
+    SELECT concept, semantic_type, first(source ORDER BY precedence) AS source
+    FROM (FROM stage_type UNION ALL SELECT *, 'UMLS', 0 FROM release_type)
     GROUP BY concept, semantic_type ORDER BY concept, semantic_type;
+CREATE TABLE kg.xref AS
+    SELECT DISTINCT concept, identifier FROM (FROM stage_xref UNION ALL FROM release_xref)
+    ORDER BY concept, identifier;
+"""
+_RELEASE_REST = """
+CREATE TABLE kg.semantic_type AS SELECT concept, semantic_type, 'UMLS' AS source FROM release_type;
+CREATE TABLE kg.xref AS FROM release_xref;
+"""
+_WRITE_REST = """
 CREATE TABLE kg.definition AS
     SELECT concept, definition, min(source) AS source FROM stage_definition
     GROUP BY concept, definition ORDER BY concept, source, definition;
-CREATE TABLE kg.xref AS
-    SELECT DISTINCT concept, identifier FROM stage_xref ORDER BY concept, identifier;
 CREATE TABLE kg.source AS
     SELECT source, version, licence, restriction, coalesce(atoms, 0)::INTEGER AS atoms
     FROM stage_source
@@ -189,13 +211,35 @@ def insert_ontology(
     return {"edges to an unknown term": unknown, "self loops": loops}
 
 
-def make_final(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make ``final_name``, distinct and ranked, from the staging table."""
-    connection.execute(_FINAL)
+def make_final(connection: duckdb.DuckDBPyConnection, mixed: bool) -> None:
+    """Make ``final_name``: distinct, ranked, by (concept, rank).
+
+    Args:
+        connection: with the names in ``stage_name`` and ``release_name``.
+        mixed: whether there are ontologies.
+    """
+    connection.execute(_MIXED_NAMES if mixed else _RELEASE_NAMES)
 
 
-def write_names(connection: duckdb.DuckDBPyConnection) -> None:
-    """Write ``kg.concept`` and ``kg.atom`` from ``final_name`` and ``held_out``."""
+def write_names(connection: duckdb.DuckDBPyConnection, names: pa.Table, mixed: bool) -> None:
+    """Write ``kg.concept`` and ``kg.atom`` from ``final_name`` and ``held_out``.
+
+    Args:
+        connection: after :func:`make_final` and the draw.
+        names: those of ``release_name``.
+        mixed: whether there are ontologies.
+    """
+    if mixed:
+        connection.execute(
+            "UPDATE final_name SET held_out = true FROM held_out h WHERE final_name.rowid = place"
+        )
+    else:
+        places = connection.sql("SELECT place FROM held_out").fetchnumpy()["place"]
+        held_out = np.zeros(len(names), bool)
+        held_out[places] = True
+        names = names.append_column("held_out", pa.array(held_out))
+        connection.register("release_name", names)
+        connection.execute(_RELEASE_NAMES)
     connection.execute(_WRITE_NAMES)
 
 
@@ -203,6 +247,7 @@ def write_rest(
     connection: duckdb.DuckDBPyConnection,
     rejects: Iterable[Reject],
     provenance: Mapping[str, str],
+    mixed: bool,
 ) -> None:
     """Write the tables that are neither names nor edges, each in one order."""
     schema = {"file": pl.String, "line": pl.Int64, "problem": pl.String, "content": pl.String}
@@ -216,4 +261,4 @@ def write_rest(
         "CREATE TABLE stage_provenance AS SELECT * FROM rows",
         rows=frame(provenance.items(), "key", "value"),
     )
-    connection.execute(_WRITE_REST)
+    connection.execute((_MIXED_REST if mixed else _RELEASE_REST) + _WRITE_REST)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from balign.linking.settings import LinkingSettings
 from balign.options import ConfigOption
+
+if TYPE_CHECKING:
+    from balign.linking.settings import LinkingSettings
 
 ModelOption = typer.Option(
     None, help="Text encoder in place of linking.dense.model: a folder, or the MANIFEST.json in it."

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from balign.files import atomic_path, read_json, sha256_file, write_json
 
 log = logging.getLogger(__name__)
 
-_KEPT = 2
 _MARKER = "complete.json"
+_MODEL = "model.safetensors"
+_BEST = "best.safetensors"
 
 
 @dataclass
@@ -38,6 +40,8 @@ class TrainingState:
         seconds: spent so far, over all sittings.
         window: sums since the last line of metrics.
         lines: lines of metrics so far.
+        best: lowest validation loss so far, and ``waited_validations`` since then, where the run
+            may stop early.
     """
 
     step: int = 0
@@ -47,24 +51,32 @@ class TrainingState:
     seconds: float = 0.0
     window: dict[str, float] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    best: float | None = None
+    waited_validations: int = 0
 
     def count(self, **values: float) -> None:
         """Add values to the sums of the window."""
         for name, value in values.items():
             self.window[name] = self.window.get(name, 0.0) + value
 
-    def advance(self, pieces: int, sentences: int, seconds: float, waited: float) -> None:
+    def advance(
+        self, pieces: int, sentences: int, flops: int, seconds: float, waited: float
+    ) -> None:
         """Count a step that is done."""
         self.step += 1
         self.pieces += pieces
         self.seconds += seconds
-        self.count(pieces=pieces, sentences=sentences, seconds=seconds, waited=waited)
+        self.count(pieces=pieces, sentences=sentences, flops=flops, seconds=seconds, waited=waited)
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: TrainingState
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: TrainingState,
+    keep: int = 2,
 ) -> None:
-    """Write a checkpoint and remove all but the newest two."""
+    """Write a checkpoint and remove all but the newest ``keep``."""
     parameters = dict(model.named_parameters())
     moments = {
         f"{name}|{key}": value
@@ -73,13 +85,13 @@ def save_checkpoint(
     }
     with atomic_path(folder / f"step-{state.step:08d}") as temporary:
         temporary.mkdir()
-        save_file({k: v.detach() for k, v in parameters.items()}, temporary / "model.safetensors")
+        save_file({k: v.detach() for k, v in parameters.items()}, temporary / _MODEL)
         save_file(moments, temporary / "optimiser.safetensors")
         write_json(temporary / "state.json", vars(state))
         digests = {path.name: sha256_file(path) for path in sorted(temporary.iterdir())}
         write_json(temporary / _MARKER, digests)
     log.info("step %d: checkpoint written to %s", state.step, folder)
-    for old in sorted(folder.glob("step-*"))[:-_KEPT]:
+    for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
 
 
@@ -100,10 +112,7 @@ def load_checkpoint(
             shutil.rmtree(path)
             continue
         parameters = dict(model.named_parameters())
-        saved = load_file(path / "model.safetensors")
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(saved[name])
+        _restore(model, path / _MODEL)
         for key, value in load_file(path / "optimiser.safetensors").items():
             name, _, kind = key.rpartition("|")
             parameter = parameters[name]
@@ -113,6 +122,53 @@ def load_checkpoint(
             optimiser.state[parameter][kind] = value.to(place)
         return TrainingState(**read_json(path / "state.json"))
     return None
+
+
+def save_best(folder: Path, model: nn.Module) -> None:
+    """Keep the parameters beside the checkpoints as the best so far."""
+    with atomic_path(folder / _BEST) as temporary:
+        save_file({k: v.detach() for k, v in model.named_parameters()}, temporary)
+
+
+def load_best(folder: Path, model: nn.Module) -> None:
+    """Restore the best parameters, if some were kept."""
+    if (folder / _BEST).is_file():
+        _restore(model, folder / _BEST)
+
+
+def _restore(model: nn.Module, path: Path) -> None:
+    saved = load_file(path)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(saved[name])
+
+
+def dump_batch(path: Path, batches: Sequence[Any]) -> None:
+    """Keep the tensors of a step's parts, for whoever looks for the cause of a failure.
+
+    Args:
+        path: the file; a tensor's name is its place, such as ``0.parts.alignment.anchors.nodes``.
+        batches: dataclasses of tensors, tuples, mappings and other such dataclasses.
+    """
+    found: dict[str, torch.Tensor] = {}
+
+    def walk(name: str, value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            found[name] = value.contiguous().cpu()
+        elif isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(f"{name}.{key}", inner)
+        elif isinstance(value, tuple | list):
+            for place, inner in enumerate(value):
+                walk(f"{name}.{place}", inner)
+        elif is_dataclass(value):
+            for one in fields(value):
+                walk(f"{name}.{one.name}", getattr(value, one.name))
+
+    for number, batch in enumerate(batches):
+        walk(str(number), batch)
+    with atomic_path(path) as temporary:
+        save_file(found, temporary)
 
 
 def _is_whole(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import typer
@@ -47,23 +48,59 @@ def train(
     output: Path = typer.Option(..., help="Folder of the model to write."),
     checkpoints: Path = typer.Option(..., help="Folder under which checkpoints are kept."),
     threads: int | None = typer.Option(None, min=1, help="Processor threads."),
+    tracking: Path | None = typer.Option(None, help="Folder for TensorBoard's event files."),
     config: list[Path] = ConfigOption,
 ) -> None:
-    """Train one model; stopped by SIGTERM or SIGUSR1 it saves its state and exits with 75."""
+    """Train one model; stopped by SIGTERM or SIGUSR1 it saves its state and exits with 75.
+
+    Several processes share each step when torchrun starts them: `torchrun --nproc-per-node 4 -m
+    balign pretrain train ...`.
+    """
+    # Read when PyTorch is imported: its idle threads sleep, and the thread that makes batches runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from balign.config import load_config
     from balign.errors import ConfigError
-    from balign.pretrain.train import Intervals, TrainingInterrupted, pretrain_train
+    from balign.pretrain.loop import TrainingInterrupted, Upkeep
+    from balign.pretrain.train import pretrain_train
 
     settings = load_config(config).pretrain
     found = [one for one in settings.models if one.name == model]
     if not found:
         names = ", ".join(one.name for one in settings.models)
         raise ConfigError(f"no model '{model}' in pretrain.models", hint=f"there are: {names}")
-    every = Intervals(settings.log_every, settings.checkpoint_every, settings.validate_every)
+    upkeep = Upkeep(
+        log=settings.log_every,
+        checkpoint=settings.checkpoint_every,
+        validate=settings.validate_every,
+        keep=settings.keep_checkpoints,
+        most_skipped=settings.max_skipped_steps,
+    )
     try:
         pretrain_train(
-            found[0], encoder, tokens, graph, output, checkpoints, every=every, threads=threads
-        )
+            found[0], encoder, tokens, graph, output, checkpoints, upkeep=upkeep, threads=threads,
+            trackers=settings.trackers, tracking=tracking,
+        )  # fmt: skip
     except TrainingInterrupted as stop:
         typer.echo(str(stop), err=True)
         raise typer.Exit(_INTERRUPTED) from None
+
+
+@app.command()
+def kge(
+    name: str = typer.Argument(..., help="Name of the tables in pretrain.kge."),
+    graph: Path = GraphOption,
+    output: Path = typer.Option(..., help="Folder of the tables to write."),
+    checkpoints: Path = typer.Option(..., help="Folder under which checkpoints are kept."),
+    threads: int | None = typer.Option(None, min=1, help="Processor threads."),
+    config: list[Path] = ConfigOption,
+) -> None:
+    """Train vectors of concepts and relations on the graph's edges (TransE, DistMult, RotatE)."""
+    from balign.config import load_config
+    from balign.errors import ConfigError
+    from balign.pretrain.kge import pretrain_kge
+
+    found = {one.name: one for one in load_config(config).pretrain.kge}
+    if name not in found:
+        names = ", ".join(found) or "none"
+        raise ConfigError(f"no tables '{name}' in pretrain.kge", hint=f"there are: {names}")
+    pretrain_kge(found[name], graph, output, checkpoints, threads=threads)

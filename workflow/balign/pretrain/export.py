@@ -10,13 +10,18 @@ from typing import Any
 
 from balign.files import atomic_path, write_json
 from balign.pretrain.encoder import EncoderFolder, load_tokenizer, quiet_transformers
-from balign.pretrain.objectives import MlmObjective
+from balign.pretrain.model import PretrainModel
 
-_FIGURES = ("mlm", "alignment", "recall_at_1", "recall_at_10")
+_ASIDE = ("step", "split", "seconds")
+# What sentence-transformers reads: the encoder, then the mean over all tokens.
+_MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
 
 
 def export_model(
-    objective: MlmObjective,
+    model: PretrainModel,
     source: EncoderFolder,
     run: Mapping[str, Any],
     lines: Sequence[Mapping[str, Any]],
@@ -28,7 +33,7 @@ def export_model(
     pretrained encoder go along.
 
     Args:
-        objective: the trained objective.
+        model: the trained model.
         source: the encoder that the run started from.
         run: the run's facts, for ``run.json`` and the card.
         lines: of ``metrics.jsonl``.
@@ -37,9 +42,9 @@ def export_model(
     with atomic_path(output) as temporary:
         temporary.mkdir()
         with quiet_transformers():
-            objective.text.model.save_pretrained(temporary)
+            model.text.model.save_pretrained(temporary)
         load_tokenizer(source.path).save_pretrained(temporary)
-        objective.save(temporary)
+        model.save(temporary)
         for path in temporary.glob("*.safetensors"):  # written for the owner's eyes alone
             path.chmod((temporary / "config.json").stat().st_mode)
         for pattern in ("LICENSE*", "NOTICE*"):
@@ -48,23 +53,28 @@ def export_model(
         text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
         (temporary / "metrics.jsonl").write_text(text, encoding="utf-8")
         write_json(temporary / "run.json", run)
+        write_json(temporary / "modules.json", _MODULES)
+        pooling = {"word_embedding_dimension": model.text.hidden, "pooling_mode_mean_tokens": True}
+        write_json(temporary / "1_Pooling" / "config.json", pooling)
         (temporary / "README.md").write_text(model_card(run, lines), encoding="utf-8")
 
 
 def model_card(run: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
     """Return the model card: what was trained, on what, and what validation said."""
     settings, counts, start = run["settings"], run["counts"], run["encoder"]
+    size = f"{settings['batch_sentences']} sentences"
+    if settings["batch_tokens"] is not None:
+        size = f"about {settings['batch_tokens']:,} word pieces"
     licence = start["facts"].get("licence", "other")
-    what = {
-        "mlm": "continued on linked PubMed sentences by masked language modelling alone (the "
-        "control: no graph)",
-        "bali": "aligned with a knowledge graph: masked language modelling, and a contrastive "
-        "loss between mentions in text and nodes of the graph (BALI, arXiv 2509.07588)",
-    }[settings["objective"]]
+    objectives = settings["objectives"]
+    what = "\n".join(
+        f"- `{one['type']}`, weight {one['weight']:g}: {about}"
+        for one, about in zip(objectives, run["objectives"], strict=True)
+    )
     table = "No validation sentences."
     validation = [line for line in lines if line["split"] == "validation"]
     if validation:
-        columns = [name for name in _FIGURES if name in validation[0]]
+        columns = [name for name in validation[0] if name not in _ASIDE]
         rows = [["step", *columns], ["---"] * (len(columns) + 1)]
         rows += [[str(x["step"]), *(f"{x[name]:.4f}" for name in columns)] for x in validation]
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -76,11 +86,14 @@ tags: [biomedical, knowledge-graph, balign]
 ---
 # {settings["name"]}
 
-`{start["name"]}` {start["facts"].get("version", "")} {what}. Trained by balign {run["balign"]}.
+`{start["name"]}` {start["facts"].get("version", "")}, trained further on linked PubMed sentences by
+balign {run["balign"]}. It learnt from:
+
+{what}
 
 | | |
 | --- | --- |
-| steps | {run["steps"]:,} of {settings["batch_sentences"]} sentences ({run["skipped"]} skipped) |
+| steps | {run["steps"]:,} of {size} ({run["skipped"]} skipped) |
 | peak learning rates | {settings["learning_rate"]:g}, new parts {settings["learning_rate_new"]:g} |
 | sentences | {counts["train"]:,} for training, {counts["validation"]:,} for validation |
 | concepts | {counts["concepts"]:,} in text, {run["graph"]["nodes"]:,} in the graph |
@@ -92,8 +105,9 @@ tags: [biomedical, knowledge-graph, balign]
 
 {table}
 
-The MLM loss is over {settings["mlm_probability"]:.0%} of the word pieces; recall is how often a
-mention's node is among the nearest 1 or 10 of all nodes of the validation sentences.
+`loss` is the weighted sum. Recall is how often a mention's node is among the nearest 1 or 10 of all
+nodes of the validation sentences, node recall how often one of a node's mentions is among the
+nearest of all mentions.
 
 ## Use
 
@@ -103,6 +117,8 @@ from transformers import AutoModel, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained("path/to/{settings["name"]}")
 model = AutoModel.from_pretrained("path/to/{settings["name"]}")
 ```
+
+`SentenceTransformer("path/to/{settings["name"]}").encode(names)` gives the names' vectors.
 
 A name's vector is the mean of the last layer's states over all its tokens. The model has learnt
 from names and abstracts and may repeat their errors and biases; it is no medical device.

@@ -96,39 +96,57 @@ class Pieces:
         indptr: int64 [texts + 1].
         start: int32, first code point of each piece; 0 for a special token.
         end: int32, one past the last code point; 0 for a special token.
-        truncated: bool [texts].
+        cut: int64 [texts], the first code point of the first piece that was cut off; more than any
+            text's length where none was.
     """
 
     ids: Int32Array
     indptr: IntArray
     start: Int32Array
     end: Int32Array
-    truncated: np.ndarray[Any, np.dtype[np.bool_]]
+    cut: IntArray
+
+    @property
+    def truncated(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether each text was cut, [texts]."""
+        found: np.ndarray[Any, np.dtype[np.bool_]] = self.cut < _FAR
+        return found
 
 
 def tokenise_texts(tokenizer: Any, texts: Sequence[str], longest: int, what: str) -> Pieces:
-    """Tokenise texts with special tokens, cut to ``longest`` pieces, with exact offsets."""
+    """Tokenise texts with special tokens, cut to ``longest`` pieces, with exact offsets.
+
+    Offsets are code points of the text as it was given, whatever the tokenizer makes of it: a piece
+    of byte-level BPE or of SentencePiece may begin with the space before it, several bytes of one
+    character are pieces with the same offsets, and a normaliser may merge or drop characters.
+    """
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(longest)
     backend.no_padding()
     ids: list[Int32Array] = []
     offsets: list[Int32Array] = []
     lengths: list[int] = []
-    truncated: list[bool] = []
+    cut: list[int] = []
     for begin in track(range(0, len(texts), _CHUNK), f"{what}, by {_CHUNK:,}"):
         encoded = backend.encode_batch(texts[begin : begin + _CHUNK])
         ids.append(np.concatenate([np.array(one.ids, dtype=np.int32) for one in encoded]))
         offsets.append(np.concatenate([np.array(one.offsets, dtype=np.int32) for one in encoded]))
         lengths += [len(one) for one in encoded]
-        truncated += [bool(one.overflowing) for one in encoded]
+        cut += [_cut(one) for one in encoded]
     spans = np.concatenate(offsets) if offsets else np.zeros((0, 2), dtype=np.int32)
     return Pieces(
         np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         np.ascontiguousarray(spans[:, 0]),
         np.ascontiguousarray(spans[:, 1]),
-        np.array(truncated, dtype=bool),
+        np.array(cut, dtype=np.int64),
     )
+
+
+def _cut(encoded: Any) -> int:
+    """Return the first code point that was cut off."""
+    lost = (start for part in encoded.overflowing for start, end in part.offsets if end > start)
+    return next(lost, int(_FAR))
 
 
 def locate(
@@ -146,20 +164,17 @@ def locate(
         First piece [m] and one past the last [m], positions in the text with special tokens; both
         0 where no piece overlaps, or where the span goes on after the text was cut.
     """
-    owner = np.repeat(np.arange(len(pieces.truncated)), np.diff(pieces.indptr))
+    owner = np.repeat(np.arange(len(pieces.cut)), np.diff(pieces.indptr))
     real = np.flatnonzero(pieces.end > pieces.start)  # special tokens have the empty span (0, 0)
     # One search for all texts: each text has a stretch of its own on one long axis.
     piece_start = owner[real] * _FAR + pieces.start[real]
     piece_end = owner[real] * _FAR + pieces.end[real]
     first = np.searchsorted(piece_end, text * _FAR + start, side="right")
     last = np.searchsorted(piece_start, text * _FAR + end, side="left")
-    found = last > first
-    inside = np.where(found, last - 1, 0)
-    if len(real):
-        found &= ~(pieces.truncated[text] & (pieces.end[real][inside] < end))
-        where = np.append(real, 0)
-        first = where[np.where(found, first, -1)] - pieces.indptr[text]
-        last = where[np.where(found, last - 1, -1)] + 1 - pieces.indptr[text]
+    found = (last > first) & (end <= pieces.cut[text])
+    where = np.append(real, 0)
+    first = where[np.where(found, first, -1)] - pieces.indptr[text]
+    last = where[np.where(found, last - 1, -1)] + 1 - pieces.indptr[text]
     return np.where(found, first, 0), np.where(found, last, 0)
 
 
@@ -259,7 +274,7 @@ def _assemble(
         )
     first, last = locate(pieces, text, start - begin, end - begin)
     found = last > first
-    cut = pieces.truncated[text] & ~found
+    cut = end - begin > pieces.cut[text]
     kept = np.unique(text[found])
     new = np.full(len(sentences), -1)
     new[kept] = np.arange(len(kept))

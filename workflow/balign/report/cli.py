@@ -68,3 +68,24 @@ def render(
         Provenance(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), code),
         output,
     )
+
+
+@app.command()
+def provenance(
+    manifest: list[Path] = typer.Option(
+        [], exists=True, help="MANIFEST.json of a source; repeatable."
+    ),
+    results: Path = typer.Option(..., exists=True, help="Folder of the run (paths.results)."),
+    records: Path = typer.Option(
+        Path(".snakemake/metadata"), help="Snakemake's records of its outputs; may be missing."
+    ),
+    output: Path = typer.Option(..., help="results.json to write, runs.jsonl beside it."),
+    threads: int = typer.Option(1, min=1, help="Files that are digested at once."),
+    config: list[Path] = ConfigOption,
+) -> None:
+    """Write what made each result: results.json, and ro-crate-metadata.json in the folder."""
+    from balign.config import load_config
+    from balign.report.provenance import report_provenance
+
+    title = load_config(config).report.title
+    report_provenance(title, results, manifest, records, output, threads)

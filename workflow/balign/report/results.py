@@ -13,13 +13,16 @@ from balign.report.text import listed
 
 ALL = "all"
 SIGNIFICANT = 0.05
-# What the subsets of the linking tasks are (balign.evaluate.linking_mentions).
+# What the subsets are (balign.evaluate.linking_mentions, balign.evaluate.probing).
 _SUBSETS = {
     "refined": "mentions whose text is neither a training or development mention nor a name to "
     "choose from",
     "single": "mentions annotated with one identifier",
     "composite": "mentions annotated with several",
     "covered": "mentions whose concept is among those to choose from",
+    "out_of_dictionary": "mentions whose concept is not, which can only be missed",
+    "trivial": "queries that hold a right answer",
+    "not_trivial": "queries that hold none",
 }
 REFERENCES = {"base": "the untouched encoder", "mlm": "the control without the graph"}
 
@@ -65,11 +68,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All rows, the number of resamplings, and the skipped runs grouped by task and reason."""
+    """All rows, the number of resamplings, and the skipped runs grouped by task and reason.
+
+    ``leakage``: for each task a mapping with ``test_texts``, ``test_texts_in_train``,
+    ``test_pmids`` and ``test_pmids_in_pretraining``, null where not known. ``published``: what
+    papers report for the tasks of the rows, with ``system``, ``task``, ``subset``, ``metric``,
+    ``value`` (times 100) and ``source``.
+    """
 
     rows: tuple[Row, ...]
     bootstrap_samples: int
     skipped: tuple[tuple[str, str, tuple[str, ...]], ...]
+    leakage: tuple[Mapping[str, Any], ...]
+    published: tuple[Mapping[str, Any], ...]
 
     @property
     def models(self) -> list[str]:
@@ -104,6 +115,13 @@ def read_leaderboard(path: Path) -> Leaderboard:
                 one["model"]
             )
         samples = values["bootstrap_samples"]
+        leakage = tuple(
+            one
+            for one in values["leakage"]
+            if any(v is not None for k, v in one.items() if k != "task")
+        )
+        tasks = {row.task for row in rows}
+        published = tuple(one for one in values["published"] if one["task"] in tasks)
     except (KeyError, TypeError) as error:
         raise DataError(
             f"not a leaderboard as docs/contracts.md has it: {error} is missing",
@@ -111,7 +129,7 @@ def read_leaderboard(path: Path) -> Leaderboard:
             hint="`balign evaluate table` writes it",
         ) from None
     skipped = tuple((*key, tuple(dict.fromkeys(models))) for key, models in reasons.items())
-    return Leaderboard(rows, samples, skipped)
+    return Leaderboard(rows, samples, skipped, leakage, published)
 
 
 def tally(board: Leaderboard, model: str, reference: str) -> str | None:

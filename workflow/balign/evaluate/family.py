@@ -1,0 +1,26 @@
+"""What a family of tasks is, apart from the table of them (:mod:`balign.evaluate.families`).
+
+Apart, so that a new line in the table makes no other family's predictions stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+InputName = Literal["database", "abstracts", "source"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of task.
+
+    Attributes:
+        module: dotted name of the module that holds ``run``.
+        inputs: the inputs that a task of this family reads: ``database`` (kg.duckdb),
+            ``abstracts`` (all abstracts/*.parquet) or ``source`` (MANIFEST.json of the registry
+            entry that the task names by ``source``).
+    """
+
+    module: str
+    inputs: tuple[InputName, ...]

@@ -1,0 +1,1 @@
+"""The objectives of pre-training, one module each; `pretrain/settings.py` names their classes."""
