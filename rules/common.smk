@@ -241,7 +241,7 @@ def linking_model(wildcards, input):
     return options("--model", [encoder_path(input.model)] if "model" in input.keys() else [])
 
 
-def launcher():
+def launcher(threads):
     """Return what starts the processes of a training run, before their command; one needs none.
 
     Rendezvous as in torchrun's manual: on one machine by itself, on several at the first of them,
@@ -253,8 +253,8 @@ def launcher():
         return f"{torchrun} --standalone" if processes > 1 else ""
     # The step's shape is given anew: Snakemake's job step takes Slurm's own variables away.
     return (
-        f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --cpu-bind=none {torchrun}"
-        f" --nnodes={nodes} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID"
+        f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --cpus-per-task={threads}"
+        f" {torchrun} --nnodes={nodes} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID"
         " --rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
     )
 

@@ -107,8 +107,8 @@ rule pretrain_train:
         encoder=lambda wildcards, input: encoder_path(input.encoder),
         checkpoints=f"{RESULTS}/checkpoints",
         tracking=f"{RESULTS}/logs/tensorboard",
-        # Values that hang on threads or resources do not count when Snakemake compares parameters.
-        launcher=lambda wildcards, resources: launcher(),
+        # Values that hang on threads do not count when Snakemake compares parameters.
+        launcher=lambda wildcards, threads: launcher(threads),
         threads=lambda wildcards, threads: max(
             1, threads // CONFIG.pretrain.launch.processes_per_node
         ),

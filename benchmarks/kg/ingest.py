@@ -10,8 +10,9 @@ English names of each concept in a dictionary as scispaCy's exporter does. balig
 and every line, finds the names and the graph without duplicates, draws held-out names, writes the
 database and checks it; its log says when each part was done.
 
-The second table is of names and the deduplicated graph alone: a release of MRCONSO and MRREL (and the
-small files that rank, license and label them), nothing held out, against the floor of these two files.
+The second table is of names and the deduplicated graph alone: a release of MRCONSO and MRREL (and
+the small files that rank, license and label them), nothing held out, against the floor of these two
+files.
 """
 
 from __future__ import annotations

@@ -16,18 +16,18 @@ def test_a_full_disk_and_the_same_command_when_there_is_space(small_run, in_moun
         cp -a results kept && mount -t tmpfs -o size=20m tmpfs results && cp -a kept/. results
         space=$(df --output=avail -k results | tail -1)
         dd if=/dev/zero of=results/filler bs=1k count=$((space - 100)) status=none
-        snakemake --cores 2 kg; echo "status $?"
+        snakemake --cores 2 kg; echo "ended:$?"
         find results -path '*kg*' -name '*kg.duckdb*' -o -name '*.tmp'
         rm results/filler
-        snakemake --cores 2 kg; echo "status $?"
+        snakemake --cores 2 kg; echo "ended:$?"
         cp -a results/small/kg kept/small
         """,
     )
-    first, second = said.split("status 1")
+    first, second = said.split("ended:1\n")
     assert "No space left on device" in first
     assert "free space on that disk" in first
     assert "results" not in second.split("Using workflow")[0]  # no half result is left
-    assert second.rstrip().endswith("status 0")
+    assert second.rstrip().endswith("ended:0")
     shutil.copytree(small_run.folder / "kept" / "small" / "kg", small_run.results / "kg")
     assert contents(small_run, "kg") == before
 
@@ -53,7 +53,7 @@ def test_each_writer_says_that_the_disk_is_full(finished_run, in_mounts, tmp_pat
     run = finished_run.copied(tmp_path / "run")
     script = f"""
         mkdir full && mount -t tmpfs -o size={size} tmpfs full
-        python -m balign {command}; echo "status $?"
+        python -m balign {command}; echo "ended:$?"
         ls -A full
         """
     said = in_mounts(run, script)
@@ -61,7 +61,7 @@ def test_each_writer_says_that_the_disk_is_full(finished_run, in_mounts, tmp_pat
         assert part in said
     assert "where: " in said
     assert "Traceback" not in said
-    assert said.rstrip().endswith("status 1")  # and nothing is left in the folder
+    assert said.rstrip().endswith("ended:1")  # and nothing is left in the folder
 
 
 def test_results_that_cannot_be_written_to(small_run, in_mounts, contents):
@@ -71,12 +71,12 @@ def test_results_that_cannot_be_written_to(small_run, in_mounts, contents):
         small_run,
         """
         mount --bind results results && mount -o remount,ro,bind results
-        snakemake --cores 2; echo "status $?"
+        snakemake --cores 2; echo "ended:$?"
         python -m balign kg export --database results/small/kg/kg.duckdb --folder results/x; echo $?
         """,
     )
     assert "the folder cannot be written to: it is read-only" in said
     assert "paths.data and paths.results" in said
-    assert "status 1" in said
+    assert "ended:1" in said
     assert "Traceback" not in said
     assert contents(small_run) == before

@@ -55,7 +55,7 @@ def test_processes_of_one_machine_share_its_cores(shell):
 
 def test_several_machines_meet_at_the_first(shell):
     command = shell(nodes=2, processes_per_node=4)
-    assert command.startswith("srun --nodes=2 --ntasks=2 --ntasks-per-node=1 ")
+    assert command.startswith("srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=8 ")
     assert f"{TORCHRUN}=4 --nnodes=2" in command and TRAIN in command
     assert "--rdzv-endpoint=$(hostname):" in command
 

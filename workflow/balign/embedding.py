@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 
 from balign.errors import DataError
 from balign.progress import track
@@ -65,7 +66,7 @@ def load_encoder(folder: Path) -> Encoder:
             dtype=torch.float32,
             **options,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(f"the model cannot be loaded: {error}", where=str(folder)) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Encoder(model.to(device).eval(), tokenizer, device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 from collections.abc import Sequence
 
 
@@ -62,6 +63,8 @@ _DISK = {
     errno.EPERM: ("no permission for the file or folder", None),
 }
 
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy.ndarray.tofile
+
 
 def disk_error(error: Exception) -> BalignError | None:
     """Return what to tell a person of an error that is the disk's, or None where it is not.
@@ -71,8 +74,12 @@ def disk_error(error: Exception) -> BalignError | None:
     number = getattr(error, "errno", None)
     if number not in _DISK:
         number = next((one for one in _DISK if os.strerror(one) in str(error)), None)
+    if isinstance(error, OSError) and _SHORT_WRITE.fullmatch(str(error)):
+        number = errno.ENOSPC
     if number is None:
         return None
     what, hint = _DISK[number]
     hint = hint or "paths.data and paths.results in the configuration name where files go"
-    return BalignError(what, where=getattr(error, "filename", None) or str(error), hint=hint)
+    notes = getattr(error, "__notes__", [])  # balign.files.atomic_path says what was written
+    where = notes[-1] if notes else getattr(error, "filename", None)
+    return BalignError(what, where=where or str(error), hint=hint)

@@ -33,8 +33,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         temporary.replace(target)
     except OSError as error:
-        if error.filename is None:  # a failed write does not say of what
-            error.filename = str(target)
+        error.add_note(str(target))  # a failed write does not say of what
         raise
     finally:
         _remove(temporary)

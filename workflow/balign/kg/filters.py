@@ -34,7 +34,7 @@ def mapped(
     """Return [n] the value of each string of an encoded column, ``null`` for NULL."""
     values = [value(name) for name in column.dictionary.to_pylist()]
     table = np.array([*values, null], np.int64)
-    found: npt.NDArray[np.int64] = table[np.asarray(column.indices.fill_null(len(values)))]
+    found: npt.NDArray[np.int64] = table[_places(column)]
     return found
 
 
@@ -42,4 +42,14 @@ def is_in(column: pa.DictionaryArray, values: Sequence[str] | None) -> Mask:
     """Return [n] which rows have one of ``values``, NULL being ''; all have if it is None."""
     if values is None:
         return np.ones(len(column), bool)
-    return mapped(column, lambda name: name in values, "" in values) > 0
+    table = np.array([*(name in values for name in column.dictionary.to_pylist()), "" in values])
+    found: Mask = table[_places(column)]
+    return found
+
+
+def _places(column: pa.DictionaryArray) -> npt.NDArray[np.int32]:
+    """Return [n] the places in the dictionary; that behind its last for NULL."""
+    places = column.indices
+    if places.null_count:
+        places = places.fill_null(len(column.dictionary))
+    return np.asarray(places)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from balign.errors import DataError
@@ -216,7 +217,7 @@ def load_text_encoder(
                 trust_remote_code=False,
                 dtype=torch.float32,
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(f"the encoder cannot be loaded: {error}", where=str(folder)) from error
     encoder = TextEncoder(model)
     prefix = f"{model.base_model_prefix}."
