@@ -46,7 +46,7 @@ def test_shipped_configurations_parse(root, name):
         ("pretrian:\n  data: {}\n", "line 1", "pretrian", "pretrain"),
         ("kg:\n  held_out:\n    cuont: 3\n", "line 3", "kg.held_out.cuont", "kg.held_out.count"),
         (
-            "pretrain:\n  models:\n    - name: a\n      objectives: [{type: mlm}]\n      stpes: 4\n",
+            "pretrain:\n  models:\n    - name: a\n      encoder: minilm\n      stpes: 4\n",
             "line 5",
             "pretrain.models[0].stpes",
             "pretrain.models[0].steps",

@@ -55,8 +55,9 @@ def test_a_module_that_does_not_exist_is_an_error(package):
 
 @pytest.mark.parametrize("step", sorted(STEPS))
 def test_every_step_has_code_and_settings_and_reaches_no_command_line(step):
-    wildcards = {"model": "bali", "task": "check-tags"}
-    record = stamp(step, Config(), **wildcards)
+    wildcards = {"model": "bali", "task": "check-tags", "kge": "transe"}
+    config = Config.model_validate({"pretrain": {"kge": [{"name": "transe"}]}})
+    record = stamp(step, config, **wildcards)
     assert len(record["code"]) == 16
     picked = [key.format(**wildcards) for key in STEPS[step].keys if "[" in key]
     assert all(record[key] is not None for key in picked)

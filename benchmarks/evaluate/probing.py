@@ -5,8 +5,8 @@
 Each drawn edge is two queries, as KeBioLM probes; equal queries are not taken out for the peer,
 which decodes query by query as the original does: for each number of masks and each step one pass
 of the states of the beam, with the logits of all positions. Both are processes of their own. The
-share of distinct queries among as many as KeBioLM asked, and among those of all edges, is counted too:
-for such a set the gain is the measured one for distinct queries, divided by that share.
+share of distinct queries among as many as KeBioLM asked, and among those of all edges, is counted
+too: for such a set the gain is the measured one for distinct queries, divided by that share.
 """
 
 from __future__ import annotations

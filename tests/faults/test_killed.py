@@ -58,8 +58,7 @@ def test_the_report_is_killed(small_run, faulty, contents):
 
 def test_snakemake_is_killed_and_its_job_lives_on(small_run, faulty, contents):
     before = contents(small_run)
-    counts = small_run.results / "linking" / "mentions" / "pubmed26n0001.counts.json"
-    counts.unlink()
+    (small_run.results / "linking" / "mentions" / "pubmed26n0001.parquet").unlink()
     environment = faulty(small_run, {"linking_link": 2})
     (faulty.marks / "wait").touch()
     command = ("--cores", "2", "linking")

@@ -1,5 +1,6 @@
 """The objectives that draw examples of their own: what they draw, and that they learn."""
 
+import itertools
 import json
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_the_losses_of_triples_are_those_of_a_loop(build):
     found = objective.losses(model.text, part, None)
     bounds = part.packed.offsets.tolist()
     nats = {"entity": [], "relation": [], "triple": []}
-    for text, (start, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for text, (start, end) in enumerate(itertools.pairwise(bounds)):
         ids = part.packed.ids[start:end][None]
         out = model.text.model(input_ids=ids, output_hidden_states=True)
         first = out.hidden_states[-1][0, 0]

@@ -85,7 +85,9 @@ BROKEN = [{"type": "mlm", "weight": 1e308}]
 def test_training_learns_and_the_model_loads_everywhere(train, model_settings, objectives):
     from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-    settings = model_settings(objectives=[{"type": one} for one in objectives], steps=30, learning_rate=3e-3)
+    settings = model_settings(
+        objectives=[{"type": one} for one in objectives], steps=30, learning_rate=3e-3
+    )
     folder = train(settings, upkeep=Upkeep(log=10, checkpoint=10, validate=30))
     lines = metrics(folder)
     first, last = (x for x in lines if x["split"] == "validation")

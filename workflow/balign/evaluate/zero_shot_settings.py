@@ -92,7 +92,8 @@ class _EdgeTask(NamedTask):
     scorer: Literal["text", "bilinear"] = Field(
         "bilinear",
         description="`text`: the vector of `head relation` against that of the tail's name, "
-        "nothing is learnt; `bilinear`: a DistMult of small rank learnt on frozen vectors of names.",
+        "nothing is learnt; `bilinear`: a DistMult of small rank learnt on frozen vectors of "
+        "names.",
     )
     pooling: Pooling = Field("mean", description=_POOLING)
     seed: int = Field(13, description="Seed of the draw of edges.")
