@@ -277,6 +277,12 @@ def kge_folder(tables):
     return f"{RESULTS}/pretrain/kge/{tables}"
 
 
+def model_kge(model):
+    """Return the folder of the graph embeddings that a run reads, if it does."""
+    tables = MODELS[model].kge
+    return [] if tables is None else [kge_folder(tables)]
+
+
 def model_folder(model):
     """Return the folder of a trained model."""
     return f"{RESULTS}/models/{model}"
@@ -298,6 +304,8 @@ def task_files(wildcards):
         "database": lambda: [KG],
         "abstracts": lambda: ABSTRACTS(wildcards),
         "source": lambda: task_data(task),
+        "graph": lambda: [GRAPH],
+        "kge": lambda: [kge_folder(task.kge)] if task.kge else [],
     }
     return [file for kind in FAMILIES[task.family].inputs for file in known[kind]()]
 
@@ -306,7 +314,13 @@ def task_options(wildcards, input):
     """Return the same files as options of the command; a task itself names a folder."""
     task = TASKS[wildcards.task]
     given = source(task.source) if getattr(task, "source", None) else None
-    known = {KG: "--database", f"{RESULTS}/corpus/abstracts/": "--abstracts", given: "--source"}
+    known = {
+        KG: "--database",
+        f"{RESULTS}/corpus/abstracts/": "--abstracts",
+        given: "--source",
+        GRAPH: "--graph",
+        kge_folder(""): "--kge",
+    }
     found = []
     for file in input.files:
         option = next((known[start] for start in known if start and file.startswith(start)), None)

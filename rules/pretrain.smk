@@ -88,6 +88,7 @@ rule pretrain_train:
             f"{RESULTS}/pretrain/tokens/{encoder_key(MODELS[wildcards.model].encoder)}"
         ),
         graph=GRAPH,
+        kge=lambda wildcards: model_kge(wildcards.model),
     output:
         directory(f"{RESULTS}/models/{{model}}"),
     log:
@@ -107,6 +108,7 @@ rule pretrain_train:
         encoder=lambda wildcards, input: encoder_path(input.encoder),
         checkpoints=f"{RESULTS}/checkpoints",
         tracking=f"{RESULTS}/logs/tensorboard",
+        kge=lambda wildcards, input: options("--kge", input.kge),
         # Values that hang on threads do not count when Snakemake compares parameters.
         launcher=lambda wildcards, threads: launcher(threads),
         threads=lambda wildcards, threads: max(
@@ -121,4 +123,5 @@ rule pretrain_train:
         " --config {params.config:q}"
         " --encoder {params.encoder:q} --tokens {input.tokens:q} --graph {input.graph:q}"
         " --checkpoints {params.checkpoints:q} --threads {params.threads} --tracking {params.tracking:q}"
+        " {params.kge}"
         " --output {output:q} 2> {log:q}"

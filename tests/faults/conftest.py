@@ -35,7 +35,9 @@ sys.addaudithook(fault)
 """
 # Not results, or with times in them.
 _APART = ("logs", "benchmarks", "checkpoints", "provenance", "ro-crate-metadata.json")
-_TIMES = {"seconds", "pieces_per_second", "sentences_per_second", "data_wait_share", "mfu"}
+_TIMES = {
+    "seconds", "pieces_per_second", "sentences_per_second", "data_wait_share", "mfu", "memory_mib",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def change(run, **stages):
             "bootstrap_sample: 100",
             (
                 "unknown configuration key 'evaluate.bootstrap_sample'",
-                "line 5",
+                "line 6",
                 "bootstrap_samples",
             ),
         ),

@@ -6,7 +6,8 @@ import torch
 
 from balign.errors import DataError
 from balign.graph.csr import Graph
-from balign.pretrain.kge import Scorer, build_kge, pretrain_kge, ranks
+from balign.pretrain.kge import build_kge, pretrain_kge, ranks, tables
+from balign.pretrain.kge_scores import Scorer
 from balign.pretrain.settings import KgeSettings
 
 MODELS = ["transe", "distmult", "rotate"]
@@ -20,7 +21,7 @@ def test_scores_are_those_of_torch_geometric_and_ranks_those_of_a_loop(name):
     random = np.random.default_rng(0)
     edges = np.unique(random.integers(0, [nodes, relations, nodes], (40, 3)), axis=0)
     known, held = edges[:-6], edges[-6:]
-    found = ranks(Scorer(model), known, held, torch.device("cpu"))
+    found = ranks(Scorer(tables(model)), known, held, torch.device("cpu"))
     every = {tuple(edge) for edge in edges.tolist()}
     for (h, r, t), pair in zip(held.tolist(), found, strict=True):
         for end, rank in ((2, pair[0]), (0, pair[1])):
@@ -38,7 +39,7 @@ def test_a_constant_score_is_no_good_one():
     model = build_kge(KgeSettings(name="x", model="distmult", size=4), 21, 1)
     torch.nn.init.zeros_(model.rel_emb.weight)
     edge = np.array([[0, 0, 1]])
-    assert ranks(Scorer(model), edge[:0], edge, torch.device("cpu")).tolist() == [[11, 11]]
+    assert ranks(Scorer(tables(model)), edge[:0], edge, torch.device("cpu")).tolist() == [[11, 11]]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def row(model: str, base: tuple[float, float] | None = None, **more: object) -> 
 
 
 def board(*rows: Row) -> Leaderboard:
-    return Leaderboard(rows, 1000, ())
+    return Leaderboard(rows, 1000, (), (), ())
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,11 @@ dir=$(realpath -m "${2:?$usage}")
 host=$(hostname -s)
 case $verb in
 start)
+    # A link that a killed test left: its controller is dead, and each command would wait for it.
+    if left=$(readlink /etc/slurm/slurm.conf) && [ -f "$(dirname "$left")/gres.conf" ] &&
+        ! kill -0 "$(cat "$(dirname "$left")/run/slurmctld.pid" 2>/dev/null)" 2>/dev/null; then
+        rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
+    fi
     if [ -e /etc/slurm/slurm.conf ]; then
         echo "this machine has a Slurm of its own: /etc/slurm/slurm.conf" >&2
         exit 3

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from balign.corpus.settings import CorpusSettings
 from balign.errors import ConfigError, nearest_hint
 from balign.evaluate.entries import with_entries
 from balign.evaluate.settings import EvaluateSettings
+from balign.evaluate.zero_shot_settings import CompletionTask
 from balign.graph.settings import GraphSettings
 from balign.kg.settings import KgSettings
 from balign.linking.settings import LinkingSettings
@@ -63,6 +64,19 @@ class Config(Settings):
     pretrain: PretrainSettings = Field(PretrainSettings(), description="Alignment pre-training.")
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="Evaluation.")
     report: ReportSettings = Field(ReportSettings(), description="Report.")
+
+    @model_validator(mode="after")
+    def _can_be_completed(self) -> Config:
+        tables = [one.name for one in self.pretrain.kge]
+        for task in self.evaluate.tasks:
+            if not isinstance(task, CompletionTask):
+                continue
+            if not self.graph.held_out_edges:
+                raise ValueError(f"task {task.name} wants graph.held_out_edges above 0")
+            if task.kge is not None and task.kge not in tables:
+                known = ", ".join(tables) or "it is empty"
+                raise ValueError(f"task {task.name}: no kge '{task.kge}' in pretrain.kge ({known})")
+        return self
 
 
 def load_config(files: Sequence[Path], merged: Mapping[str, Any] | None = None) -> Config:

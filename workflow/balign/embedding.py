@@ -28,6 +28,7 @@ _QUERIES_A_BLOCK = 256
 _NAMES_A_BLOCK = 32_768  # with the queries 64 MiB of similarities and steps
 _NONE = np.iinfo(np.int64).min + 1  # may be negated
 _SCALE = 100_000  # scores count in steps of 1e-5: coarser than float rounding, finer than meaning
+_HINT = "it needs config.json, a tokenizer and *.safetensors (pickled weights are never opened)"
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,17 @@ def load_encoder(folder: Path) -> Encoder:
     import transformers
     from transformers.utils import logging as transformers_logging
 
+    from balign import modeling_kebiolm
+
     # A pooler that is missing in the file, and a head that is left over, are as they should be.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise DataError(
-            "not a model folder: it needs config.json, a tokenizer and *.safetensors",
+            f"not a model folder: {_HINT}",
             where=str(folder),
         )
+    modeling_kebiolm.register()
     options = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **options)
@@ -67,7 +71,9 @@ def load_encoder(folder: Path) -> Encoder:
             **options,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DataError(f"the model cannot be loaded: {error}", where=str(folder)) from error
+        raise DataError(
+            f"the model cannot be loaded: {error}", where=str(folder), hint=_HINT
+        ) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Encoder(model.to(device).eval(), tokenizer, device)
 

@@ -26,6 +26,8 @@ def predict(
     source: Path | None = typer.Option(
         None, exists=True, help="MANIFEST.json of the task's source."
     ),
+    graph: Path | None = typer.Option(None, exists=True, help="Folder of the graph."),
+    kge: Path | None = typer.Option(None, exists=True, help="Folder of graph embeddings."),
     config: list[Path] = ConfigOption,
 ) -> None:
     """Run one model on one task with one seed and keep its predictions."""
@@ -44,6 +46,8 @@ def predict(
         database=database,
         abstracts=abstracts,
         source=source,
+        graph=graph,
+        kge=kge,
     )
 
 
@@ -146,6 +150,12 @@ def model(
         None, exists=True, help="kg.duckdb, for tasks that read the graph."
     ),
     abstracts: list[Path] = typer.Option([], exists=True, help="Abstracts (Parquet); repeatable."),
+    graph: Path | None = typer.Option(
+        None, exists=True, help="Folder of the graph, for tasks that complete it."
+    ),
+    kge: Path | None = typer.Option(
+        None, exists=True, help="Folder of graph embeddings, for tasks that rank with them too."
+    ),
     published: Path = _PUBLISHED,
     form: Form = _FORM,
     everything: bool = _ALL,
@@ -172,6 +182,8 @@ def model(
         published=published,
         database=database,
         abstracts=abstracts,
+        graph=graph,
+        kge=kge,
     )
     _print(board, form, everything)
 

@@ -21,7 +21,7 @@ import torch
 
 from balign.embedding import FloatMatrix, embed_names, load_encoder
 from balign.evaluate.graph_edges import EdgeSets, IntArray
-from balign.evaluate.zero_shot_settings import LinkPredictionTask, TripleClassificationTask
+from balign.evaluate.zero_shot_settings import ScoredEdgesTask
 from balign.progress import track
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,7 @@ class Scorer(Protocol):
         """Return the vectors of all concepts as ``tail`` or ``head``, ``[concepts, k]``."""
 
 
-def make_scorer(
-    task: LinkPredictionTask | TripleClassificationTask, model: Path, sets: EdgeSets, seed: int
-) -> Scorer:
+def make_scorer(task: ScoredEdgesTask, model: Path, sets: EdgeSets, seed: int) -> Scorer:
     """Embed the names with a model, and learn the scorer where the task wants one."""
     encoder = load_encoder(model)
     vectors = embed_names(encoder, sets.names, "concept names embedded", task.pooling)

@@ -20,6 +20,7 @@ FAMILIES: Mapping[str, Family] = {
     "linking_mentions": Family("balign.evaluate.linking_mentions", ("database", "source")),
     "similarity": Family("balign.evaluate.similarity", ("source",)),
     "link_prediction": Family("balign.evaluate.link_prediction", ("database",)),
+    "completion": Family("balign.evaluate.completion", ("graph", "kge")),
     "triple_classification": Family("balign.evaluate.triple_classification", ("database",)),
     "probing": Family("balign.evaluate.probing", ("database",)),
     "check_tags": Family("balign.evaluate.check_tags", ("abstracts",)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-InputName = Literal["database", "abstracts", "source"]
+InputName = Literal["database", "abstracts", "source", "graph", "kge"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Family:
     Attributes:
         module: dotted name of the module that holds ``run``.
         inputs: the inputs that a task of this family reads: ``database`` (kg.duckdb),
-            ``abstracts`` (all abstracts/*.parquet) or ``source`` (MANIFEST.json of the registry
-            entry that the task names by ``source``).
+            ``abstracts`` (all abstracts/*.parquet), ``source`` (MANIFEST.json of the registry
+            entry that the task names by ``source``), ``graph`` (the graph's folder) or ``kge``
+            (folder of the graph embeddings that the task names by ``kge``, if it names any).
     """
 
     module: str

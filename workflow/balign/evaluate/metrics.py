@@ -9,7 +9,9 @@ A family chooses its metrics by name and gives the columns that they read, one r
 
 ===================================== ==========================================================
 ``accuracy@1``, ``accuracy@5``        ``rank``: of the first right answer, from 1; null for none
-``mrr``, ``hits@1``, ``@3``, ``@10``  ``rank``; a null counts as 0, so give every rank for ``mrr``
+``mrr``, ``hits@1``, ``@3``, ``@10``  ``rank``; a null counts as 0, so give every rank for ``mrr``;
+                                      2.5 where it ties with rank 2 or 3
+``kge_mrr``, ..., ``router_mrr``, ... the same of ``rank_kge`` and of ``rank_router``
 ``macro_hits@1``, ``macro_hits@5``    ``rank`` and ``group`` (string): hits averaged over groups
 ``accuracy``                          ``gold`` and ``predicted`` (any one type; null is a class)
 ``relation_f1``                       ``gold`` and ``predicted`` (string), null for no relation:
@@ -114,25 +116,34 @@ def _mean(values: Callable[[pl.DataFrame], npt.NDArray[np.generic]]) -> SumMetri
     return SumMetric(statistics, lambda sums: _ratio(sums[..., 0], sums[..., 1]))
 
 
-def _ranks(predictions: pl.DataFrame) -> npt.NDArray[np.int64]:
+def _ranks(predictions: pl.DataFrame, column: str) -> FloatArray:
     """Return the ranks, ``[n]``; 0 for a null."""
-    ranks: npt.NDArray[np.int64] = predictions["rank"].cast(pl.Int64).fill_null(0).to_numpy()
+    ranks: FloatArray = predictions[column].cast(pl.Float64).fill_null(0).to_numpy()
     return ranks
 
 
-def _hits(k: int) -> Callable[[pl.DataFrame], npt.NDArray[np.bool_]]:
+def _hits(k: int, column: str = "rank") -> Callable[[pl.DataFrame], npt.NDArray[np.bool_]]:
     """Return whether the right answer is among the first ``k``."""
 
     def hits(predictions: pl.DataFrame) -> npt.NDArray[np.bool_]:
-        rank = _ranks(predictions)
+        rank = _ranks(predictions, column)
         return (rank >= 1) & (rank <= k)
 
     return hits
 
 
-def _reciprocal(predictions: pl.DataFrame) -> FloatArray:
-    rank = _ranks(predictions).astype(np.float64)
-    return _ratio(np.ones_like(rank), rank)
+def _reciprocal(column: str = "rank") -> Callable[[pl.DataFrame], FloatArray]:
+    def reciprocal(predictions: pl.DataFrame) -> FloatArray:
+        rank = _ranks(predictions, column)
+        return _ratio(np.ones_like(rank), rank)
+
+    return reciprocal
+
+
+def _ranking(prefix: str = "", column: str = "rank") -> dict[str, SumMetric]:
+    """Return the mean reciprocal rank and Hits@k of a column of ranks, by name."""
+    hits = {f"{prefix}hits@{k}": _mean(_hits(k, column)) for k in (1, 3, 10)}
+    return {f"{prefix}mrr": _mean(_reciprocal(column)), **hits}
 
 
 def _macro_hits(k: int) -> SumMetric:
@@ -274,10 +285,9 @@ def _auc(gold: FloatArray, score: FloatArray) -> float:
 METRICS: Mapping[str, Metric] = {
     "accuracy@1": _mean(_hits(1)),
     "accuracy@5": _mean(_hits(5)),
-    "mrr": _mean(_reciprocal),
-    "hits@1": _mean(_hits(1)),
-    "hits@3": _mean(_hits(3)),
-    "hits@10": _mean(_hits(10)),
+    **_ranking(),
+    **_ranking("kge_", "rank_kge"),
+    **_ranking("router_", "rank_router"),
     "macro_hits@1": _macro_hits(1),
     "macro_hits@5": _macro_hits(5),
     "accuracy": _mean(_equal),

@@ -35,6 +35,8 @@ def evaluate_model(
     published: Path | None = None,
     database: Path | None = None,
     abstracts: Sequence[Path] = (),
+    graph: Path | None = None,
+    kge: Path | None = None,
 ) -> dict[str, Any]:
     """Run a model on tasks and return the leaderboard of all that ``output`` holds of them.
 
@@ -54,6 +56,8 @@ def evaluate_model(
         published: figures of papers.
         database: kg.duckdb, for the tasks that read the graph.
         abstracts: abstracts/*.parquet, for the tasks that read them.
+        graph: folder of the graph, for the tasks that read it.
+        kge: folder of graph embeddings, for the tasks that rank with them too.
 
     Raises:
         DataError: if a task lacks an input, or an input is not what it should be.
@@ -66,7 +70,7 @@ def evaluate_model(
         own = seeds_of(task)
         for seed in seeds if seeds and hasattr(task, "seeds") else own:
             predictions = output / task.name / name / f"seed{seed}.parquet"
-            if not _is_there(predictions, task, model, seed):
+            if not _is_there(predictions, task, model, seed, kge):
                 evaluate_predict(
                     task,
                     FAMILIES[task.family],
@@ -77,6 +81,8 @@ def evaluate_model(
                     database=database,
                     abstracts=abstracts,
                     source=manifest,
+                    graph=graph,
+                    kge=kge,
                 )
             evaluate_score(predictions, predictions.with_suffix(".json"))
         # Other models and seeds that were tried before are compared with.
@@ -94,12 +100,12 @@ def _fetched(registry: Registry, name: str, settings: SourcesSettings, data: Pat
     return manifest
 
 
-def _is_there(predictions: Path, task: Task, model: Path, seed: int) -> bool:
+def _is_there(predictions: Path, task: Task, model: Path, seed: int, kge: Path | None) -> bool:
     facts = facts_path(predictions)
     if not predictions.is_file() or not facts.is_file():
         return False
     known = read_json(facts)
-    digest = run_digest(task.model_dump(mode="json"), model_folder(model), seed)
+    digest = run_digest(task.model_dump(mode="json"), model_folder(model), seed, kge)
     kept: bool = known["status"] == "ok" and known["digest"] == digest
     if kept:
         log.info("%s, seed %d: the predictions are there", task.name, seed)

@@ -34,6 +34,8 @@ class Run:
         source: the registry entry that the task names by ``source``, fetched.
         folder: where the task's files are: the folder of ``source``, or the one that the task names
             by ``path``.
+        graph: folder of the graph.
+        kge: folder of the graph embeddings that the task names by ``kge``.
     """
 
     model: Path
@@ -42,6 +44,8 @@ class Run:
     abstracts: tuple[Path, ...] = ()
     source: SourceFolder | None = None
     folder: Path | None = None
+    graph: Path | None = None
+    kge: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Outcome:
         metrics: names of metrics, the primary one first.
         subsets: names of subsets.
         counts: whatever a reader must know about the examples, such as how many were left out.
-        training: how the model was fine-tuned: hyperparameters, figures on development, speed.
+        training: how the model was fine-tuned: hyperparameters, figures on development, speed; or
+            what else was learnt for the task.
     """
 
     predictions: pl.DataFrame

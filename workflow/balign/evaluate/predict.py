@@ -43,6 +43,8 @@ def evaluate_predict(
     database: Path | None = None,
     abstracts: Sequence[Path] = (),
     source: Path | None = None,
+    graph: Path | None = None,
+    kge: Path | None = None,
 ) -> None:
     """Run a model on a task; write its predictions, and facts about them beside.
 
@@ -58,6 +60,8 @@ def evaluate_predict(
         source: MANIFEST.json of the task's registry entry; a task with ``path`` needs none. Where
             that entry was skipped, or the folder is not there, the facts have the status
             ``skipped`` and the reason, and there is no row of predictions.
+        graph: folder of the graph, where the family reads it.
+        kge: folder of the graph embeddings that the task names, if it names any.
 
     Raises:
         DataError: if an input of the family is missing or not what it should be.
@@ -66,9 +70,12 @@ def evaluate_predict(
     started = time.monotonic()
     settings = task.model_dump(mode="json")
     name = settings["name"]
-    given = {"database": database, "abstracts": abstracts, "source": source}
+    given = {
+        "database": database, "abstracts": abstracts, "source": source, "graph": graph, "kge": kge
+    }  # fmt: skip
     own = settings.get("path")  # a folder of the user's in place of a source
-    missing = [one for one in family.inputs if not given[one] and not (one == "source" and own)]
+    not_wanted = {"source": own, "kge": settings.get("kge") is None}
+    missing = [one for one in family.inputs if not given[one] and not not_wanted.get(one)]
     if missing:
         raise DataError(
             f"task {name} (family {settings['family']}) also reads: {', '.join(missing)}",
@@ -100,6 +107,8 @@ def evaluate_predict(
             abstracts=tuple(abstracts),
             source=fetched,
             folder=fetched.folder if fetched else Path(own) if own else None,
+            graph=graph,
+            kge=kge if settings.get("kge") else None,
         )
         outcome: Outcome = importlib.import_module(family.module).run(task, run)
         predictions = outcome.predictions
@@ -116,7 +125,7 @@ def evaluate_predict(
         log.warning("%s skipped: %s", name, skipped)
     with atomic_path(output) as temporary:
         predictions.write_parquet(temporary)
-    facts["digest"] = run_digest(settings, folder, seed)
+    facts["digest"] = run_digest(settings, folder, seed, kge)
     facts["seconds"] = round(time.monotonic() - started, 1)
     write_json(facts_path(output), facts)
 
@@ -126,10 +135,10 @@ def model_folder(model: Path) -> Path:
     return model.parent if model.name == "MANIFEST.json" else model
 
 
-def run_digest(settings: dict[str, Any], model: Path, seed: int) -> str:
-    """Return a digest of what the predictions depend on: settings, weights and seed."""
+def run_digest(settings: dict[str, Any], model: Path, seed: int, kge: Path | None = None) -> str:
+    """Return a digest of what predictions depend on: settings, weights, seed, graph embeddings."""
     weights = hashlib.sha256()
-    for path in sorted(model.glob("*.safetensors")):
+    for path in sorted(model.glob("*.safetensors")) + sorted(kge.glob("*.npy") if kge else ()):
         weights.update(sha256_file(path).encode())
     settings = {key: value for key, value in settings.items() if key != "seeds"}
     return text_digest(canonical_json([settings, weights.hexdigest(), seed]))

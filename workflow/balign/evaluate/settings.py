@@ -16,6 +16,7 @@ from balign.evaluate.task_settings import (
     TokenTask,
 )
 from balign.evaluate.zero_shot_settings import (
+    CompletionTask,
     HeldOutLinkingTask,
     LinkPredictionTask,
     MentionLinkingTask,
@@ -48,6 +49,7 @@ Task = Annotated[
     | MentionLinkingTask
     | SimilarityTask
     | LinkPredictionTask
+    | CompletionTask
     | TripleClassificationTask
     | ProbingTask
     | CheckTagTask

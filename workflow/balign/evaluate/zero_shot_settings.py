@@ -83,12 +83,11 @@ class SimilarityTask(_DataTask):
     max_tokens: int = Field(32, ge=4, description="Word pieces of a text.")
 
 
-class _EdgeTask(NamedTask):
-    """What tasks on the graph's edges share: edges drawn, and names as what stands for concepts."""
+class ScoredEdgesTask(NamedTask):
+    """What tasks on the graph's edges share: names as what stands for concepts, and a scorer."""
 
     train_edges: int = Field(20000, ge=1, description="Edges that the scorer learns from.")
     dev_edges: int = Field(1000, ge=1, description="Edges to choose by.")
-    test_edges: int = Field(1000, ge=1, description="Edges to score.")
     scorer: Literal["text", "bilinear"] = Field(
         "bilinear",
         description="`text`: the vector of `head relation` against that of the tail's name, "
@@ -100,6 +99,10 @@ class _EdgeTask(NamedTask):
     seeds: tuple[int, ...] = Field((1,), min_length=1, description="One run for each seed.")
 
 
+class _EdgeTask(ScoredEdgesTask):
+    test_edges: int = Field(1000, ge=1, description="Edges to score.")
+
+
 class LinkPredictionTask(_EdgeTask):
     """Predict the head or the tail of an edge by the names of concepts. Filtered MRR, Hits@k."""
 
@@ -109,6 +112,24 @@ class LinkPredictionTask(_EdgeTask):
         ge=1,
         description="Concepts to choose from: those of the drawn edges, filled up to this number; "
         "null for all concepts with an edge.",
+    )
+
+
+class CompletionTask(ScoredEdgesTask):
+    """Complete the edges that `graph.held_out_edges` keeps out of the graph: by the names of
+    concepts, by graph embeddings, and by a router between the two. Filtered MRR, Hits@k."""
+
+    family: Literal["completion"]
+    kge: str | None = Field(
+        None,
+        description="Graph embeddings to rank with too, by name in `pretrain.kge`; null for names "
+        "alone, without a router.",
+    )
+    candidates: int | None = Field(
+        10000,
+        ge=1,
+        description="Concepts to choose from: those of the held-out and the drawn edges, filled up "
+        "to this number; null for all of the graph.",
     )
 
 

@@ -38,7 +38,7 @@ def graph_build(
         ConfigError: if a relation to leave out does not exist.
         DataError: if an input cannot be read, or a concept of the graph has no name.
     """
-    edges, relations, names, definitions = _read_tables(database)
+    edges, relations, names, definitions, sources = _read_tables(database)
     edges, relations = _leave_out(edges, relations, settings.exclude_relations)
     counts = _count_mentions(mentions)
 
@@ -73,7 +73,8 @@ def graph_build(
         names.write_parquet(folder / "names.parquet")
         _definitions_of(definitions, concepts).write_parquet(folder / "definitions.parquet")
         facts = _facts(edges, names, indptr, mention_count, concepts)
-        write_json(folder / "counts.json", facts | {"held_out_edges": len(held_out)})
+        facts |= {"held_out_edges": len(held_out), "sources": sources.to_dicts()}
+        write_json(folder / "counts.json", facts)
     log.info(
         "graph: %s nodes, %s edges, %s of them held out",
         *(f"{number:,}" for number in (len(concepts), len(edges), len(held_out))),
@@ -81,7 +82,7 @@ def graph_build(
 
 
 def _read_tables(database: Path) -> list[pl.DataFrame]:
-    """Return distinct edges, relations with labels, names not held out, and definitions."""
+    """Return edges, relations with labels, names not held out, definitions, and sources."""
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
             return [
@@ -91,6 +92,7 @@ def _read_tables(database: Path) -> list[pl.DataFrame]:
                     "SELECT relation, label FROM relation",
                     "SELECT concept, name, preferred, rank FROM atom WHERE NOT held_out",
                     "SELECT DISTINCT concept, definition FROM definition",
+                    "SELECT source, version, licence, restriction FROM source ORDER BY ALL",
                 )
             ]
     except duckdb.Error as error:

@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     PIECE = 2
     NEIGHBOURS = 3
     EXAMPLE = 4
+    NEGATIVE = 5
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ def text_batch(
     vocabulary: Vocabulary,
     probability: float,
     visit: Visit,
+    unit: IntArray | None = None,
 ) -> TextBatch:
     """Corrupt sentences for MLM: of the chosen pieces 80 % masked, 10 % random, 10 % kept.
 
@@ -190,15 +192,19 @@ def text_batch(
         vocabulary: of the tokenizer.
         probability: share of non-special pieces that are chosen.
         visit: the step, for all choices.
+        unit: [t], for each piece the place in its sentence of the one whose choices it shares; None
+            where each has its own.
     """
     packed = pack(arrays.tokens, arrays.token_indptr, rows)
     ids = packed.ids.numpy()
-    place = (rows[packed.owner.numpy()], packed.places.numpy())
+    sentence, place = rows[packed.owner.numpy()], packed.places.numpy()
+    unit = place if unit is None else unit
     ordinary = ~np.isin(ids, vocabulary.special)
-    masked = np.flatnonzero(ordinary & (visit.uniform(Purpose.CHOSEN, *place) < probability))
-    labels, place = ids[masked], (place[0][masked], place[1][masked])
-    how = visit.uniform(Purpose.CORRUPTION, *place)
-    other = (visit.uniform(Purpose.PIECE, *place) * vocabulary.size).astype(np.int64)
+    chosen = visit.uniform(Purpose.CHOSEN, sentence, unit) < probability
+    masked = np.flatnonzero(ordinary & chosen)
+    labels, sentence, place, unit = ids[masked], sentence[masked], place[masked], unit[masked]
+    how = visit.uniform(Purpose.CORRUPTION, sentence, unit)
+    other = (visit.uniform(Purpose.PIECE, sentence, place) * vocabulary.size).astype(np.int64)
     ids[masked] = np.where(how < 0.8, vocabulary.mask, np.where(how < 0.9, other, labels))
     return TextBatch(packed, torch.from_numpy(masked), torch.from_numpy(labels))
 

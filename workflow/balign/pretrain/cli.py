@@ -49,6 +49,9 @@ def train(
     checkpoints: Path = typer.Option(..., help="Folder under which checkpoints are kept."),
     threads: int | None = typer.Option(None, min=1, help="Processor threads."),
     tracking: Path | None = typer.Option(None, help="Folder for TensorBoard's event files."),
+    kge: Path | None = typer.Option(
+        None, help="Folder written by `balign pretrain kge`, for a run that reads its vectors."
+    ),
     config: list[Path] = ConfigOption,
 ) -> None:
     """Train one model; stopped by SIGTERM or SIGUSR1 it saves its state and exits with 75.
@@ -78,7 +81,7 @@ def train(
     try:
         pretrain_train(
             found[0], encoder, tokens, graph, output, checkpoints, upkeep=upkeep, threads=threads,
-            trackers=settings.trackers, tracking=tracking,
+            trackers=settings.trackers, tracking=tracking, kge=kge,
         )  # fmt: skip
     except TrainingInterrupted as stop:
         typer.echo(str(stop), err=True)

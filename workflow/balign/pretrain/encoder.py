@@ -141,6 +141,14 @@ class TextEncoder(nn.Module):
             DataError: for an architecture that does not compute logits from states in this way.
         """
         super().__init__()
+        self.adopt(model)
+
+    def adopt(self, model: Any) -> None:
+        """Wrap another model of transformers, as an objective does that changes the architecture.
+
+        Raises:
+            DataError: as for a new one.
+        """
         self.model = model
         head = copy.copy(model)
         head._modules = {**model._modules, model.base_model_prefix: _GivenStates(model.base_model)}
@@ -167,9 +175,14 @@ class TextEncoder(nn.Module):
         """Return the width d of the states."""
         return int(self.model.config.hidden_size)
 
-    def encode(self, text: Packed) -> Tensor:
-        """Return the last layer's states [t, d] of packed texts of t pieces together."""
-        return encode_packed(self.model, text)
+    def encode(self, text: Packed, **given: Any) -> Tensor:
+        """Return the last layer's states [t, d] of packed texts of t pieces together.
+
+        Args:
+            text: the texts.
+            given: what else the model takes, where it is one of an objective's own.
+        """
+        return encode_packed(self.model, text, **given)
 
     def logits(self, states: Tensor, positions: Tensor) -> Tensor:
         """Return MLM logits [m, vocabulary] at ``positions`` [m] of the states [t, d].
@@ -207,6 +220,9 @@ def load_text_encoder(
     """
     import transformers
 
+    from balign import modeling_kebiolm
+
+    modeling_kebiolm.register()
     try:
         with quiet_transformers():  # a missing head is handled here, not news to report
             model, loading = transformers.AutoModelForMaskedLM.from_pretrained(

@@ -65,11 +65,18 @@ def model_card(run: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> st
     size = f"{settings['batch_sentences']} sentences"
     if settings["batch_tokens"] is not None:
         size = f"about {settings['batch_tokens']:,} word pieces"
-    licence = start["facts"].get("licence", "other")
+    graph_sources = run["graph"]["sources"]
+    # What a graph that may not be passed on has taught has no licence of ours to give.
+    free = all(one["restriction"] == 0 for one in graph_sources)
+    licence = start["facts"].get("licence", "other") if free else "other"
     objectives = settings["objectives"]
     what = "\n".join(
         f"- `{one['type']}`, weight {one['weight']:g}: {about}"
         for one, about in zip(objectives, run["objectives"], strict=True)
+    )
+    sources = "; ".join(
+        f"{one['source']} {one['version']} ({one['licence'] or 'licence not stated'})"
+        for one in graph_sources
     )
     table = "No validation sentences."
     validation = [line for line in lines if line["split"] == "validation"]
@@ -97,6 +104,7 @@ balign {run["balign"]}. It learnt from:
 | peak learning rates | {settings["learning_rate"]:g}, new parts {settings["learning_rate_new"]:g} |
 | sentences | {counts["train"]:,} for training, {counts["validation"]:,} for validation |
 | concepts | {counts["concepts"]:,} in text, {run["graph"]["nodes"]:,} in the graph |
+| from | {sources} |
 | word pieces seen | {run["pieces"]:,} |
 | time | {run["seconds"]:.0f} s, {run["device"]}, {run["precision"]}, {run["threads"]} threads |
 | seed | {settings["seed"]} |

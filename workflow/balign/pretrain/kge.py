@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from balign.digest import code_digest
 from balign.errors import DataError
@@ -24,6 +23,7 @@ from balign.graph.csr import Graph
 from balign.pretrain.batches import generator
 from balign.pretrain.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from balign.pretrain.data import IntArray
+from balign.pretrain.kge_scores import GRAPH_FILES, KgeTables, Scorer
 from balign.pretrain.settings import KgeSettings
 from balign.progress import track
 
@@ -66,10 +66,9 @@ def pretrain_kge(
     torch.manual_seed(settings.seed)
     model = build_kge(settings, len(graph), len(graph.relations)).to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    files = ("indptr.npy", "indices.npy", "relations.npy", "held_out.npy")
     facts: dict[str, Any] = {
         "settings": settings.model_dump(mode="json"),
-        "graph": {name: sha256_file(graph_folder / name) for name in files},
+        "graph": {name: sha256_file(graph_folder / name) for name in GRAPH_FILES},
         "code": code_digest(__name__),
     }
     digest = text_digest(canonical_json(facts))
@@ -83,11 +82,11 @@ def pretrain_kge(
         save_checkpoint(folder, model, optimiser, state, keep=1)
     figures = rank_edges(model, triples, graph.held_out, device)
     log.info("%s: %s", settings.name, figures)
-    entities, relations = tables(model)
+    found = tables(model)
     with atomic_path(output) as temporary:
         temporary.mkdir()
-        np.save(temporary / "entities.npy", entities.cpu().numpy())
-        np.save(temporary / "relations.npy", relations.cpu().numpy())
+        np.save(temporary / "entities.npy", found.entities.cpu().numpy())
+        np.save(temporary / "relations.npy", found.relations.cpu().numpy())
         facts |= {"digest": digest, "nodes": len(graph), "edges": len(triples)}
         write_json(temporary / "kge.json", facts | {"losses": state.lines, "metrics": figures})
     shutil.rmtree(folder, ignore_errors=True)
@@ -101,12 +100,13 @@ def build_kge(settings: KgeSettings, nodes: int, relations: int) -> Any:
     return kinds[settings.model](nodes, relations, settings.size)
 
 
-def tables(model: Any) -> tuple[Tensor, Tensor]:
-    """Return the vectors of the entities [nodes, d] and of the relations [relations, d']."""
+def tables(model: Any) -> KgeTables:
+    """Return the tables of torch-geometric's model."""
     parts = [model.node_emb.weight]
     if hasattr(model, "node_emb_im"):
         parts.append(model.node_emb_im.weight)
-    return torch.cat(parts, dim=1).detach(), model.rel_emb.weight.detach()
+    entities = torch.cat(parts, dim=1).detach()
+    return KgeTables(type(model).__name__.lower(), entities, model.rel_emb.weight.detach())
 
 
 def _pass(
@@ -151,41 +151,6 @@ def _known(ends: IntArray, relation: IntArray, others: IntArray, relations: int)
     return _Known(keys[order], others[order])
 
 
-class Scorer:
-    """Scores of one end and a relation with every node as the other end."""
-
-    def __init__(self, model: Any) -> None:
-        """Take torch-geometric's model; the scores are those of its ``forward``."""
-        self.kind = type(model).__name__
-        self.model = model
-        self.entities = tables(model)[0]
-        if self.kind == "TransE":
-            self.entities = functional.normalize(self.entities, p=model.p_norm, dim=-1)
-
-    @torch.no_grad()
-    def __call__(self, ends: Tensor, relations: Tensor, heads: bool) -> Tensor:
-        """Return [b, nodes].
-
-        Args:
-            ends: [b], the given ends. relations: [b].
-            heads: whether the given ends are heads.
-        """
-        given, kind = self.entities[ends], self.model.rel_emb.weight[relations]
-        if self.kind == "TransE":
-            aim = given + kind if heads else given - kind
-            distance: Tensor = torch.cdist(aim, self.entities, p=self.model.p_norm)
-            return -distance
-        if self.kind == "DistMult":
-            product: Tensor = (given * kind) @ self.entities.T
-            return product
-        real, imaginary = given.chunk(2, dim=1)
-        turn = torch.polar(torch.ones_like(kind), kind if heads else -kind)
-        turned = torch.complex(real, imaginary) * turn
-        aim = torch.cat([turned.real, turned.imag], dim=1)
-        distance = torch.cdist(aim, self.entities)
-        return float(self.model.margin) - distance
-
-
 def ranks(score: Scorer, known: IntArray, edges: IntArray, device: torch.device) -> IntArray:
     """Return the filtered ranks [m, 2] of each edge's tail among all nodes, and of its head.
 
@@ -193,7 +158,7 @@ def ranks(score: Scorer, known: IntArray, edges: IntArray, device: torch.device)
     of equal scores half count, rounded up, so that a constant score is no good one.
 
     Args:
-        score: of a model.
+        score: of the tables.
         known: [n, 3], the graph's edges.
         edges: [m, 3], the edges to rank.
         device: of the model.
@@ -229,7 +194,7 @@ def rank_edges(
     model: nn.Module, known: IntArray, edges: IntArray, device: torch.device
 ) -> dict[str, float]:
     """Return the mean reciprocal rank and Hits@k over both directions; empty without edges."""
-    found = ranks(Scorer(model), known, edges, device).ravel().astype(np.float64)
+    found = ranks(Scorer(tables(model)), known, edges, device).ravel().astype(np.float64)
     if len(found) == 0:
         return {}
     hits = {f"hits@{k}": float((found <= k).mean()) for k in _CUTS}

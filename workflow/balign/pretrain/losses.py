@@ -6,6 +6,7 @@ computed in float32 or better whatever the precision of the encoder.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -85,6 +86,39 @@ def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     total = functional.cross_entropy(_full(logits), labels, reduction="sum")
     return total / max(1, labels.numel())
+
+
+def linking_loss(
+    vectors: Tensor, entities: Tensor, table: Tensor, candidates: Tensor | None = None
+) -> Tensor:
+    """Return the mean cross entropy of the right entities; 0 where there is none.
+
+    The score of entity j is v . E_j. The softmax is over all of the table's N rows, or over the
+    right one i and a sample C of n of them, in which each row is expected n / N times:
+
+        -log(exp(s_i) / (exp(s_i) + N / n * sum over j in C, j != i, of exp(s_j)))
+
+    whose sum over the sample has the expectation of that over all others (sampled softmax: Jean et
+    al., ACL 2015). With all N rows as the sample the two are equal.
+
+    Args:
+        vectors: [m, d], of mentions. entities: [m], the right rows of the table.
+        table: [N, d].
+        candidates: [n], the sample; None for the whole table.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):  # bf16 cannot tell near entities apart
+        vectors = vectors.to(table.dtype)
+        if candidates is None:
+            scores = vectors @ table.T
+            total = functional.cross_entropy(scores, entities, reduction="sum")
+        else:
+            right = (vectors * table.index_select(0, entities)).sum(1, keepdim=True)
+            others = vectors @ table.index_select(0, candidates).T
+            others = others + math.log(len(table) / len(candidates))
+            least = torch.finfo(others.dtype).min
+            others = others.masked_fill(candidates == entities[:, None], least)
+            total = (torch.cat([right, others], dim=1).logsumexp(1) - right[:, 0]).sum()
+    return total / max(1, len(entities))
 
 
 def alignment_loss(

@@ -151,29 +151,36 @@ def enable_packing(model: Any) -> bool:
     return True
 
 
-def encode_packed(model: Any, text: Packed) -> Tensor:
+def encode_packed(model: Any, text: Packed, **given: Any) -> Tensor:
     """Return the last layer's states [t, d] of packed texts.
 
     Args:
         model: of transformers; one for which :func:`enable_packing` was true sees no padding,
             another one sub-batches of texts of like length.
         text: the texts.
+        given: what else the model takes; only one that sees no padding may take something.
     """
     base = model.base_model
     if not text.lengths:
         return torch.zeros(0, base.config.hidden_size, device=text.ids.device)
-    packs = base.config._attn_implementation == _NAME
-    return (_encode_packed if packs else _encode_padded)(base, text)
+    if base.config._attn_implementation == _NAME:
+        return _encode_packed(base, text, **given)
+    assert not given
+    return _encode_padded(base, text)
 
 
-def _encode_packed(base: Any, text: Packed) -> Tensor:
+def _encode_packed(base: Any, text: Packed, **given: Any) -> Tensor:
     # RoBERTa counts places from the padding piece's id plus one.
     first = getattr(getattr(base, "embeddings", None), "padding_idx", None)
     places = text.places if first is None else text.places + (first + 1)
     # Masks of four dimensions are passed on as they are: this one spares the making of another.
     mask = text.ids.new_ones((1, 1, 1, 1))
     out = base(
-        input_ids=text.ids[None], attention_mask=mask, position_ids=places[None], packing=text
+        input_ids=text.ids[None],
+        attention_mask=mask,
+        position_ids=places[None],
+        packing=text,
+        **given,
     )
     states: Tensor = out.last_hidden_state[0]
     return states

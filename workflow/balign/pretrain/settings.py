@@ -194,13 +194,47 @@ class AdapterSettings(ObjectiveSettings):
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the adapters.")
 
 
+class KebiolmSettings(ObjectiveSettings):
+    """Mentions found, linked to a table of entities, and read by MLM with it (KeBioLM)."""
+
+    code = "balign.pretrain.objectives.kebiolm:KebiolmObjective"
+    type: Literal["kebiolm"]
+    kge: str | None = Field(
+        None,
+        description="Name in pretrain.kge of the vectors that the table of entities starts from; "
+        "null for random ones.",
+    )
+    entity_size: int = Field(100, ge=1, description="Width of the table where kge is null.")
+    text_layers: int | None = Field(
+        None,
+        ge=1,
+        description="Lower layers, which see text alone; null for two thirds of all.",
+    )
+    top_entities: int = Field(
+        100, ge=1, description="Entities of which a mention reads the weighted mean."
+    )
+    probability: float = Field(
+        0.15, gt=0, lt=1, description="Share of mentions and of other word pieces masked."
+    )
+    softmax_entities: int = Field(
+        131072,
+        ge=1,
+        description="The softmax of linking is over all entities where there are at most so many, "
+        "otherwise over a sample of this size, drawn at each step.",
+    )
+    mlm_weight: float = Field(1.0, ge=0, description="Weight of MLM in its loss.")
+    detection_weight: float = Field(1.0, ge=0, description="Weight of detection in its loss.")
+    linking_weight: float = Field(1.0, ge=0, description="Weight of linking in its loss.")
+
+
 Objective = Annotated[
     MlmSettings
     | AlignmentSettings
     | SapbertSettings
     | DefinitionSettings
     | KgiSettings
-    | AdapterSettings,
+    | AdapterSettings
+    | KebiolmSettings,
     Field(discriminator="type"),
 ]
 
@@ -262,6 +296,12 @@ class ModelSettings(Settings):
         if len(set(types)) < len(types):
             raise ValueError("the types of the objectives of a run must differ")
         return self
+
+    @property
+    def kge(self) -> str | None:
+        """The name in pretrain.kge of the vectors that the run reads, if any."""
+        found = (one.kge for one in self.objectives if isinstance(one, KebiolmSettings))
+        return next(found, None)
 
 
 # Minutes on two cores, from a sentence encoder without an MLM head.
@@ -325,4 +365,13 @@ class PretrainSettings(Settings):
         names = [model.name for model in self.models]
         if "base" in names or len(set(names)) < len(names):
             raise ValueError("the names of the models must differ, and none may be 'base'")
+        tables = [one.name for one in self.kge]
+        if len(set(tables)) < len(tables):
+            raise ValueError("the names of pretrain.kge must differ")
+        for model in self.models:
+            if model.kge is not None and model.kge not in tables:
+                known = ", ".join(tables) or "none"
+                raise ValueError(
+                    f"{model.name}: no '{model.kge}' in pretrain.kge; there are: {known}"
+                )
         return self

@@ -14,7 +14,7 @@ import torch
 import balign
 from balign.digest import code_digest
 from balign.errors import DataError
-from balign.files import canonical_json, sha256_file, text_digest
+from balign.files import canonical_json, read_json, sha256_file, text_digest
 from balign.graph.csr import Graph
 from balign.pretrain.batches import Vocabulary
 from balign.pretrain.data import node_digests, open_tokens
@@ -25,6 +25,7 @@ from balign.pretrain.encoder import (
     resolve_encoder,
 )
 from balign.pretrain.export import export_model
+from balign.pretrain.kge_scores import KgeTables
 from balign.pretrain.loop import Run, Upkeep
 from balign.pretrain.model import PretrainModel
 from balign.pretrain.objectives.base import TrainingData
@@ -57,6 +58,7 @@ def pretrain_train(
     threads: int | None = None,
     trackers: Sequence[str] = (),
     tracking: Path | None = None,
+    kge: Path | None = None,
 ) -> None:
     """Train a model and write its folder.
 
@@ -76,6 +78,7 @@ def pretrain_train(
         threads: processor threads; None leaves PyTorch's choice.
         trackers: names of :data:`TRACKERS`.
         tracking: folder under which they write, in one named as the run.
+        kge: folder of ``pretrain_kge``, for an objective that reads its vectors.
 
     Raises:
         DataError: if the parts do not belong together.
@@ -88,7 +91,7 @@ def pretrain_train(
     with joined() as processes:
         _train(
             settings, encoder, tokens, graph, output, checkpoints, upkeep or Upkeep(), processes,
-            trackers if tracking else (), tracking or Path(),
+            trackers if tracking else (), tracking or Path(), kge,
         )  # fmt: skip
 
 
@@ -103,19 +106,22 @@ def _train(
     processes: Processes,
     trackers: Sequence[str],
     tracking: Path,
+    kge: Path | None,
 ) -> None:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", processes.local) if cuda else torch.device("cpu")
     source = resolve_encoder(encoder)
-    data, counts = _open_data(source, tokens, graph)
+    data, counts = _open_data(source, tokens, graph, settings.kge, kge)
     precision = choose_precision(settings.precision, device)
     facts = {
         "settings": settings.model_dump(mode="json"),
         "encoder": {"name": source.name, "facts": source.facts, "digests": source.digests()},
         "tokens": counts["digest"],
+        "kge": sha256_file(kge / "entities.npy") if kge else None,
         "graph": {
             "nodes": len(data.graph),
             "relations": len(data.graph.relations),
+            "sources": read_json(graph / "counts.json")["sources"],
             "digests": {name: sha256_file(graph / name) for name in _GRAPH_FILES},
         },
         "code": [code_digest(__name__)]
@@ -130,10 +136,10 @@ def _train(
     mlm = [one for one in settings.objectives if isinstance(one, MlmSettings)]
     original_head = any(one.reproduce_original_head for one in mlm)
     text, new_head = load_text_encoder(source.path, pieces, original_head)
-    if settings.gradient_checkpointing:
-        text.model.gradient_checkpointing_enable({"use_reentrant": False})
     pretrained = pretrained_parameters(text, new_head)
     model = PretrainModel(text, data, settings).to(device)
+    if settings.gradient_checkpointing:  # of the encoder as the objectives have made it
+        text.model.gradient_checkpointing_enable({"use_reentrant": False})
     # An objective may have frozen the encoder for good, and put new parameters into it.
     pretrained = [parameter for parameter in pretrained if parameter.requires_grad]
     run = Run(model, pretrained, precision, upkeep, processes)
@@ -167,9 +173,13 @@ def _train(
 
 
 def _open_data(
-    source: EncoderFolder, tokens: Path, graph_folder: Path
+    source: EncoderFolder,
+    tokens: Path,
+    graph_folder: Path,
+    kge_name: str | None,
+    kge: Path | None,
 ) -> tuple[TrainingData, dict[str, Any]]:
-    """Open text, graph and vocabulary, and check that they belong together."""
+    """Open text, graph, vocabulary and vectors, and check that they belong together."""
     arrays, counts = open_tokens(tokens)
     graph = Graph.open(graph_folder)
     tokenizer = load_tokenizer(source.path)
@@ -193,4 +203,17 @@ def _open_data(
         int(tokenizer.mask_token_id),
         np.array(sorted(tokenizer.all_special_ids), dtype=np.int64),
     )
-    return TrainingData(arrays, graph, vocabulary, tokenizer), counts
+    entities = _open_entities(kge_name, kge, graph_folder)
+    return TrainingData(arrays, graph, vocabulary, tokenizer, entities), counts
+
+
+def _open_entities(name: str | None, folder: Path | None, graph: Path) -> torch.Tensor | None:
+    """Open the vectors of the graph's concepts, where the run is to read some."""
+    if name is None:
+        return None
+    if folder is None:
+        raise DataError(
+            f"the run reads the vectors '{name}' of pretrain.kge, and none are given",
+            hint="name their folder by --kge",
+        )
+    return KgeTables.open(folder, graph).entities

@@ -53,7 +53,7 @@ def crate_metadata(told: Mapping[str, Any], results: Path) -> dict[str, Any]:
         properties={
             "@type": "CreativeWork",
             "name": "Terms of the sources, which hold for what is made from them",
-            "description": "; ".join(licences) or "No source is registered.",
+            "description": licences or "No source is registered.",
         },
     )
     crate.add(terms)

@@ -27,12 +27,15 @@ class TrainingData:
         graph: the concept graph.
         vocabulary: of the tokenizer.
         tokenizer: of transformers, for text that is not in the arrays.
+        entities: float32 [nodes, d], vectors of the concepts by ``pretrain_kge``, where the run
+            reads some.
     """
 
     arrays: Arrays
     graph: Graph
     vocabulary: Vocabulary
     tokenizer: Any
+    entities: Tensor | None = None
 
 
 @dataclass(frozen=True)
