@@ -111,6 +111,7 @@ def write_graph(folder: Path, mentioned: dict[str, int]) -> None:
     np.save(folder / "indptr.npy", indptr(ends[:, 0]))
     np.save(folder / "indices.npy", ends[:, 1].astype(np.int32))
     np.save(folder / "relations.npy", ends[:, 2].astype(np.int32))
+    np.save(folder / "held_out.npy", np.zeros((0, 3), dtype=np.int32))
     names = [(node, name) for node, c in enumerate(concepts) for name in NAMES[c]]
     pl.DataFrame(names, schema={"node": pl.Int32, "name": pl.String}, orient="row").write_parquet(
         folder / "names.parquet"

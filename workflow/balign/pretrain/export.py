@@ -70,6 +70,8 @@ def model_card(run: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> st
     free = all(one["restriction"] == 0 for one in graph_sources)
     licence = start["facts"].get("licence", "other") if free else "other"
     objectives = settings["objectives"]
+    # The folder then holds the code of its architecture.
+    trust = ", trust_remote_code=True" if run["own_code"] else ""
     what = "\n".join(
         f"- `{one['type']}`, weight {one['weight']:g}: {about}"
         for one, about in zip(objectives, run["objectives"], strict=True)
@@ -123,10 +125,10 @@ nearest of all mentions.
 from transformers import AutoModel, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("path/to/{settings["name"]}")
-model = AutoModel.from_pretrained("path/to/{settings["name"]}")
+model = AutoModel.from_pretrained("path/to/{settings["name"]}"{trust})
 ```
 
-`SentenceTransformer("path/to/{settings["name"]}").encode(names)` gives the names' vectors.
+`SentenceTransformer("path/to/{settings["name"]}"{trust}).encode(names)` gives the names' vectors.
 
 A name's vector is the mean of the last layer's states over all its tokens. The model has learnt
 from names and abstracts and may repeat their errors and biases; it is no medical device.

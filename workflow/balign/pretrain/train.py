@@ -162,6 +162,7 @@ def _train(
         "seconds": round(state.seconds, 1),
         "pieces": state.pieces,
         "new_head": new_head,
+        "own_code": bool(getattr(text.model.config, "auto_map", None)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     model.finish()
