@@ -30,7 +30,7 @@ demo: $(READY) ## Build graph, corpus, models and report from embedded data (res
 	@echo "The report: results/demo/report/index.html"
 
 test: $(READY) ## Run the tests (minutes, no network besides the package index)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadgroup
 
 test-slow: $(READY) ## Run the slow tests too
 	$(BIN)/python -m pytest -m "not gpu and not conda and not slurm"

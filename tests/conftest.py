@@ -21,6 +21,13 @@ DRUGS = ["aspirin", "insulin", "quinine", "iron", "heparin", "codeine", "zinc", 
 WORDS = ["heart", "attack", "asthma", "disease", "patients", "mice", "women", "children"]
 
 
+def pytest_collection_modifyitems(items):
+    """Keep together, in a worker of `make test`, the tests of a file and those of the whole run."""
+    for item in items:
+        whole = {"finished_run", "fresh_run"} & set(item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group("run" if whole else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

@@ -40,7 +40,7 @@ def test_every_stage_is_killed_once_and_the_same_command_ends_with_the_same_byte
     assert "aligned: going on from step 2" in log
     made, wanted = contents(run), contents(finished_run)
     assert "models/aligned/model.safetensors" in made
-    assert {name: made[name] == wanted[name] for name in made} == dict.fromkeys(made, True)
+    assert {name: made[name] for name in made if made[name] != wanted[name]} == {}
     left = [path for path in run.folder.rglob(".*.tmp*") if ".snakemake" not in path.parts]
     assert not left
 

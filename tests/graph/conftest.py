@@ -39,6 +39,11 @@ def make_database(tmp_path: Path):
                     "concept VARCHAR, definition VARCHAR, source VARCHAR",
                     definitions,
                 ),
+                (
+                    "source",
+                    "source VARCHAR, version VARCHAR, licence VARCHAR, restriction INTEGER",
+                    [("mine", "1", "CC0", 0)],
+                ),
             ):
                 connection.execute(f"CREATE TABLE {table} ({columns})").fetchall()
                 marks = ", ".join("?" * len(columns.split(",")))

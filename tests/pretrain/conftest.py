@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,6 +113,8 @@ def write_graph(folder: Path, mentioned: dict[str, int]) -> None:
     np.save(folder / "indices.npy", ends[:, 1].astype(np.int32))
     np.save(folder / "relations.npy", ends[:, 2].astype(np.int32))
     np.save(folder / "held_out.npy", np.zeros((0, 3), dtype=np.int32))
+    source = {"source": "small", "version": "1", "licence": "CC0-1.0", "restriction": 0}
+    (folder / "counts.json").write_text(json.dumps({"sources": [source]}))
     names = [(node, name) for node, c in enumerate(concepts) for name in NAMES[c]]
     pl.DataFrame(names, schema={"node": pl.Int32, "name": pl.String}, orient="row").write_parquet(
         folder / "names.parquet"

@@ -132,9 +132,17 @@ def test_same_seed_same_bytes_and_other_seed_other_model(train, model_settings):
     assert metrics(other) != metrics(one)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_stopped_and_resumed_is_as_if_never_stopped(train, model_settings, stop_at, number):
-    settings = model_settings(steps=7, warmup_encoder_frozen=2)
+@pytest.mark.parametrize(
+    ("number", "objectives"),
+    [
+        (signal.SIGTERM, [{"type": "mlm"}, {"type": "alignment"}]),
+        (signal.SIGUSR1, [{"type": "kebiolm"}]),
+    ],
+)
+def test_stopped_and_resumed_is_as_if_never_stopped(
+    train, model_settings, stop_at, number, objectives
+):
+    settings = model_settings(objectives=objectives, steps=7, warmup_encoder_frozen=2)
     whole = train(settings, "whole")
     stop_at("step 3, validation", number)
     with pytest.raises(TrainingInterrupted, match=f"{number.name} after step 3"):
@@ -142,8 +150,8 @@ def test_stopped_and_resumed_is_as_if_never_stopped(train, model_settings, stop_
     assert signal.getsignal(number) == signal.SIG_DFL
     resumed = train(settings, "resumed")
     assert metrics(resumed) == metrics(whole)
-    for name in ("model.safetensors", "graph_encoder.safetensors"):
-        assert (resumed / name).read_bytes() == (whole / name).read_bytes()
+    for path in whole.glob("*.safetensors"):
+        assert (resumed / path.name).read_bytes() == path.read_bytes()
 
 
 def test_killed_training_goes_on_from_the_newest_whole_checkpoint(
@@ -199,6 +207,14 @@ def test_a_checkpoint_with_its_own_head_has_nothing_to_warm_up(train, model_sett
         after["bert.embeddings.word_embeddings.weight"],
     )
     assert not json.loads((folder / "run.json").read_text())["new_head"]
+
+
+def test_a_frozen_encoder_beside_nothing_new_is_refused(train, model_settings):
+    settings = model_settings(objectives=[{"type": "sapbert", "pairs": 4}], steps=2,
+                              warmup_encoder_frozen=1)  # fmt: skip
+    with pytest.raises(BalignError, match="nothing to train") as error:
+        train(settings)
+    assert "set it to 0" in str(error.value)
 
 
 def test_a_step_that_is_not_finite_is_left_out(train, model_settings, tmp_path):

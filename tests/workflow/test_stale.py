@@ -83,7 +83,11 @@ def test_what_changes_no_result_makes_nothing_stale(small_run):
 def test_environments_switched_on_make_nothing_stale(small_run):
     conda = small_run.folder / "conda"  # asked where it is, no more: a dry run creates nothing
     told = json.dumps({"conda_prefix": str(small_run.folder), "platform": "linux-64"})
-    conda.write_text(f"#!/bin/sh\n[ $1 = info ] && echo '{told}' || echo conda 26.5.3\n")
+    priority = json.dumps({"get": {"channel_priority": "strict"}})
+    conda.write_text(
+        f"#!/bin/sh\ncase $1 in\ninfo) echo '{told}' ;;\nconfig) echo '{priority}' ;;\n"
+        "*) echo conda 26.5.3 ;;\nesac\n"
+    )
     conda.chmod(0o755)
     path = f"{small_run.folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     shown = small_run.snakemake("--dry-run", "--use-conda", PATH=path)

@@ -77,7 +77,8 @@ def held_out_edges(graph: Graph, task: CompletionTask) -> HeldOutEdges:
     def placed(edges: IntArray) -> IntArray:
         heads, tails = place[edges[:, 0]], place[edges[:, 2]]
         found: IntArray = np.stack([heads, edges[:, 1], tails], axis=1)
-        return found[(heads >= 0) & (tails >= 0)]
+        found = found[(heads >= 0) & (tails >= 0)]
+        return found
 
     between = placed(triples)
     sets = EdgeSets(

@@ -83,7 +83,8 @@ def model_card(run: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> st
     table = "No validation sentences."
     validation = [line for line in lines if line["split"] == "validation"]
     if validation:
-        columns = [name for name in validation[0] if name not in _ASIDE]
+        # In an order that does not tell whether the run went on from a checkpoint.
+        columns = ["loss", *sorted(set(validation[0]) - {"loss", *_ASIDE})]
         rows = [["step", *columns], ["---"] * (len(columns) + 1)]
         rows += [[str(x["step"]), *(f"{x[name]:.4f}" for name in columns)] for x in validation]
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

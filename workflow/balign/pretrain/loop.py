@@ -247,6 +247,12 @@ class Run:
             losses = self.called(batch)
         weights = self.model.weights
         loss = torch.stack([weights[name] * losses[name] for name in weights]).sum()
+        if not loss.requires_grad:
+            raise BalignError(
+                f"{self.settings.name} has nothing to train while its encoder is frozen",
+                where="pretrain.models[...].warmup_encoder_frozen",
+                hint="set it to 0: the objectives of this run have no new parameters",
+            )
         (loss / self.settings.accumulate).backward()  # type: ignore[no-untyped-call]
         return torch.stack([*(losses[name].detach() for name in weights), loss.detach()])
 
