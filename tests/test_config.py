@@ -8,7 +8,8 @@ from balign.config import Config, load_config
 from balign.config_files import generated_files
 from balign.errors import ConfigError
 
-SHIPPED = ["config/config.yaml", "config/open.yaml", "config/umls.yaml", "config/ablation.yaml"]
+DEFAULT = "config/config.yaml"
+SHIPPED = ["open", "umls", "ablation", "compare", "results"]
 
 
 def write(path: Path, text: str) -> Path:
@@ -30,12 +31,12 @@ def test_generated_files_have_not_drifted(root, name):
 
 
 def test_the_default_file_holds_the_defaults(root):
-    assert load_config([root / "config/config.yaml"]) == Config()
+    assert load_config([root / DEFAULT]) == Config()
 
 
-@pytest.mark.parametrize("name", SHIPPED[1:])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_parse(root, name):
-    config = load_config([root / SHIPPED[0], root / name])
+    config = load_config([root / DEFAULT, root / f"config/{name}.yaml"])
     assert config != Config()
     assert config.paths.results != Config().paths.results
 

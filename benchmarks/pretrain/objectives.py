@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,8 @@ OBJECTIVES: dict[str, list[dict[str, Any]]] = {
 }
 KGE = "kge"
 _WARM = 2  # steps that are not measured
-COLUMNS = ("objective", "s a step", "ratio to mlm", "pieces a step", "processor s", "peak MiB")
+COLUMNS = ("objective", "s a step", "ratio to mlm", "processor s a step", "ratio to mlm",
+           "pieces a step", "peak MiB")  # fmt: skip
 
 
 def main() -> None:
@@ -61,7 +64,8 @@ def main() -> None:
         figures = (edges_step if arguments.one == KGE else text_step)(arguments)
         arguments.output.write_text(json.dumps(figures), encoding="utf-8")
         return
-    rows, base = [], 0.0
+    rows: list[tuple[object, ...]] = []
+    base: dict[str, float] = {}
     for name in names:
         if name != "mlm" and name not in arguments.only:
             continue
@@ -70,15 +74,32 @@ def main() -> None:
             options = [f"--one={name}", f"--output={output}"]
             cost = measure([sys.executable, "-m", __spec__.name, *sys.argv[1:], *options])
             figures = json.loads(output.read_text(encoding="utf-8"))
-        base = base or figures["seconds"]
-        ratio, pieces = figures["seconds"] / base, round(figures["pieces"])
-        rows.append((name, figures["seconds"], ratio, pieces, cost.cpu_seconds, cost.peak_mib))
-    show(f"{arguments.batch} sentences a step; processor and peak of the whole process",
-         COLUMNS, rows)  # fmt: skip
+        base = base or figures
+        timed = [(figures[key], figures[key] / base[key]) for key in ("seconds", "processor")]
+        rows.append((name, *timed[0], *timed[1], round(figures["pieces"]), cost.peak_mib))
+    show(f"A step of {arguments.batch} sentences; peak of the whole process", COLUMNS, rows)
+
+
+class ProcessorClock(logging.Handler):
+    """Notes the processor's time at each line that the training loop logs of a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in a message."""
+        if record.msg.startswith("step %d of %d"):
+            self.times.append(time.process_time())
+
+    @property
+    def steps(self) -> list[float]:
+        """The processor's seconds of each step but the first."""
+        return [late - early for early, late in pairwise(self.times)]
 
 
 def text_step(arguments: argparse.Namespace) -> dict[str, float]:
-    """Train one objective; return the seconds and word pieces of a step."""
+    """Train one objective; return the seconds, all processors' seconds and pieces of a step."""
     from balign.pretrain.loop import Upkeep
     from balign.pretrain.settings import ModelSettings
     from balign.pretrain.train import pretrain_train
@@ -92,6 +113,9 @@ def text_step(arguments: argparse.Namespace) -> dict[str, float]:
         }
     )
     never = 10**9
+    clock, loop = ProcessorClock(), logging.getLogger("balign.pretrain.loop")
+    loop.addHandler(clock)
+    loop.setLevel(logging.INFO)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pretrain_train(
@@ -105,12 +129,13 @@ def text_step(arguments: argparse.Namespace) -> dict[str, float]:
     pieces = [one * line["pieces_per_second"] for one, line in zip(seconds, lines, strict=True)]
     return {
         "seconds": statistics.median(seconds[_WARM:]),
+        "processor": statistics.median(clock.steps[_WARM - 1 :]),
         "pieces": statistics.median(pieces[_WARM:]),
     }
 
 
 def edges_step(arguments: argparse.Namespace) -> dict[str, float]:
-    """Train TransE on the graph's edges; return the seconds of a batch."""
+    """Train TransE on the graph's edges; return the same of a batch, which has no pieces."""
     import torch
 
     from balign.graph.csr import Graph
@@ -124,14 +149,19 @@ def edges_step(arguments: argparse.Namespace) -> dict[str, float]:
     graph = Graph.open(arguments.graph)
     model = build_kge(settings, len(graph), len(graph.relations)).to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    triples, times = graph.triples(), []
+    triples, times, processor = graph.triples(), [], []
     for number in range(arguments.steps + _WARM):
         batch = triples[number * settings.batch_edges :][: settings.batch_edges]
         batch = batch if len(batch) else triples[: settings.batch_edges]
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), time.process_time()
         _pass(model, optimiser, batch, settings, number, device)  # ends with a read of the loss
         times.append(time.perf_counter() - begin)
-    return {"seconds": statistics.median(times[_WARM:]), "pieces": 0}
+        processor.append(time.process_time() - before)
+    return {
+        "seconds": statistics.median(times[_WARM:]),
+        "processor": statistics.median(processor[_WARM:]),
+        "pieces": 0,
+    }
 
 
 if __name__ == "__main__":

@@ -34,5 +34,5 @@ def test_a_step_is_measured(world, monkeypatch, name):
     arguments = Namespace(one=name, steps=2, batch=4, threads=1, encoder=world.encoder,
                           tokens=world.tokens, graph=world.graph)  # fmt: skip
     figures = (objectives.edges_step if name == "kge" else objectives.text_step)(arguments)
-    assert figures["seconds"] > 0
+    assert figures["seconds"] > 0 and figures["processor"] > 0
     assert (figures["pieces"] > 0) == (name != "kge")

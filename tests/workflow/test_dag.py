@@ -32,7 +32,7 @@ def snakemake(root, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("name", ["config", "open", "umls", "results"])
+@pytest.mark.parametrize("name", ["config", "open", "umls", "results", "compare", "ablation"])
 def test_shipped_configurations_dry_run(snakemake, name):
     done = snakemake("--cores", "2", "--dry-run", "--configfile", f"config/{name}.yaml")
     assert done.returncode == 0, done.stdout

@@ -295,6 +295,8 @@ class ModelSettings(Settings):
         types = [objective.type for objective in self.objectives]
         if len(set(types)) < len(types):
             raise ValueError("the types of the objectives of a run must differ")
+        if {"adapter", "kebiolm"} <= set(types):
+            raise ValueError("adapter freezes the encoder that kebiolm changes: use one of them")
         return self
 
     @property
