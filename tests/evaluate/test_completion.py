@@ -222,10 +222,22 @@ def test_scores_come_from_the_predictions(encoder_folder, folder, tmp_path):
         assert result["metrics"][f"{prefix}mrr"] == pytest.approx((1 / ranks).mean())
         assert result["metrics"][f"{prefix}hits@3"] == pytest.approx((ranks <= 3).mean())
     assert result["primary"] == "mrr" and set(result["subsets"]) == {"head", "tail"}
-    settings, other = task.model_dump(), write_tables(folder, tmp_path / "other", "transe", seed=7)
-    digests = {run_digest(settings, encoder_folder, 1, one) for one in (None, tables, other)}
-    assert len(digests) == 3
-    assert json.loads(facts_path(output).read_text())["digest"] in digests
+    # Each input that the family reads counts, and no other.
+    other, here = (
+        write_tables(folder, tmp_path / "other", "transe", seed=7),
+        tmp_path / "seed1.json",
+    )
+    digests = [
+        run_digest(task, FAMILIES[task.family], encoder_folder, 1, {"graph": graph, **more})
+        for graph, more in (
+            (folder, {"kge": tables}),
+            (folder, {"kge": tables, "database": here}),
+            (folder, {"kge": other}),
+            (other, {"kge": tables}),
+        )
+    ]
+    assert digests[0] == digests[1] and len(set(digests)) == 3
+    assert json.loads(facts_path(output).read_text())["digest"] == digests[0]
 
 
 def test_a_router_learns_whom_to_trust():

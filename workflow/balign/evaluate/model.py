@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,11 @@ def evaluate_model(
         own = seeds_of(task)
         for seed in seeds if seeds and hasattr(task, "seeds") else own:
             predictions = output / task.name / name / f"seed{seed}.parquet"
-            if not _is_there(predictions, task, model, seed, kge):
+            given: dict[str, Path | Sequence[Path] | None] = {
+                "database": database, "abstracts": abstracts, "source": manifest,
+                "graph": graph, "kge": kge,
+            }  # fmt: skip
+            if not _is_there(predictions, task, model, seed, given):
                 evaluate_predict(
                     task,
                     FAMILIES[task.family],
@@ -100,12 +104,18 @@ def _fetched(registry: Registry, name: str, settings: SourcesSettings, data: Pat
     return manifest
 
 
-def _is_there(predictions: Path, task: Task, model: Path, seed: int, kge: Path | None) -> bool:
+def _is_there(
+    predictions: Path,
+    task: Task,
+    model: Path,
+    seed: int,
+    given: Mapping[str, Path | Sequence[Path] | None],
+) -> bool:
     facts = facts_path(predictions)
     if not predictions.is_file() or not facts.is_file():
         return False
     known = read_json(facts)
-    digest = run_digest(task.model_dump(mode="json"), model_folder(model), seed, kge)
+    digest = run_digest(task, FAMILIES[task.family], model_folder(model), seed, given)
     kept: bool = known["status"] == "ok" and known["digest"] == digest
     if kept:
         log.info("%s, seed %d: the predictions are there", task.name, seed)

@@ -6,11 +6,10 @@ predictions as they are.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def evaluate_predict(
     started = time.monotonic()
     settings = task.model_dump(mode="json")
     name = settings["name"]
-    given = {
+    given: dict[str, Path | Sequence[Path] | None] = {
         "database": database, "abstracts": abstracts, "source": source, "graph": graph, "kge": kge
     }  # fmt: skip
     own = settings.get("path")  # a folder of the user's in place of a source
@@ -125,7 +124,7 @@ def evaluate_predict(
         log.warning("%s skipped: %s", name, skipped)
     with atomic_path(output) as temporary:
         predictions.write_parquet(temporary)
-    facts["digest"] = run_digest(settings, folder, seed, kge)
+    facts["digest"] = run_digest(task, family, folder, seed, given)
     facts["seconds"] = round(time.monotonic() - started, 1)
     write_json(facts_path(output), facts)
 
@@ -135,10 +134,27 @@ def model_folder(model: Path) -> Path:
     return model.parent if model.name == "MANIFEST.json" else model
 
 
-def run_digest(settings: dict[str, Any], model: Path, seed: int, kge: Path | None = None) -> str:
-    """Return a digest of what predictions depend on: settings, weights, seed, graph embeddings."""
-    weights = hashlib.sha256()
-    for path in sorted(model.glob("*.safetensors")) + sorted(kge.glob("*.npy") if kge else ()):
-        weights.update(sha256_file(path).encode())
-    settings = {key: value for key, value in settings.items() if key != "seeds"}
-    return text_digest(canonical_json([settings, weights.hexdigest(), seed]))
+def run_digest(
+    task: Settings,
+    family: Family,
+    model: Path,
+    seed: int,
+    given: Mapping[str, Path | Sequence[Path] | None],
+) -> str:
+    """Return a digest of what predictions depend on: settings, seed, weights, the inputs read.
+
+    Args:
+        task: settings of the task.
+        family: the task's family, which says what of ``given`` it reads.
+        model: the model's folder.
+        seed: seed of the run.
+        given: files and folders by the names of :attr:`Family.inputs`.
+    """
+    settings = task.model_dump(mode="json", exclude={"seeds"})
+    files = sorted(model.glob("*.safetensors"))
+    for name in family.inputs:
+        value = given.get(name)
+        if value and not (name == "kge" and settings.get("kge") is None):
+            for path in [value] if isinstance(value, Path) else value:
+                files += sorted(path.glob("*")) if path.is_dir() else [path]
+    return text_digest(canonical_json([settings, [sha256_file(path) for path in files], seed]))
