@@ -90,7 +90,7 @@ rule report_provenance:
     params:
         stamp=stamp("report_provenance"),
         config=RESOLVED,
-        folder=RESULTS,
+        folder=lambda wildcards, output: Path(output.results).parents[1],
         manifests=lambda wildcards, input: options("--manifest", input.manifests),
     message:
         "report: provenance of {params.folder}"
