@@ -79,7 +79,7 @@ CONF
         --seed-file="$dir/run/munge.seed"
     slurmctld -f "$dir/slurm.conf"
     for node in n1 n2; do slurmd -N "$node" -f "$dir/slurm.conf"; done
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         if [ "$(sinfo -h -t idle -o %D 2>/dev/null)" = 2 ]; then exit 0; fi
         sleep 0.2
     done
