@@ -115,7 +115,8 @@ def test_training_and_evaluation_run_inside_their_environments(project, conda, t
     assert (project.folder / f"results/small/models/on-{torch}/model.safetensors").exists()
     result = json.loads(project.text(f"results/small/evaluation/names/on-{torch}/seed1.json"))
     assert result["status"] == "ok"
-    assert environments(project).keys() == {"pretrain", "evaluate"}
+    # Snakemake makes those of all rules of the DAG, run or not.
+    assert environments(project).keys() >= {"pretrain", "evaluate"}
     wheels = subprocess.check_output(
         [environments(project)["pretrain"] / "bin/python", "-m", "pip", "freeze"], text=True
     )
