@@ -89,6 +89,11 @@ def test_model_fetches_its_sources_and_keeps_what_is_there(
     assert again.stdout == done.stdout
     assert "the predictions are there" in again.stderr
     assert predictions.stat().st_mtime_ns == before
+    other = tmp_path / "other.duckdb"  # the same rows, another file
+    other.write_bytes(database.read_bytes() + b" ")
+    done = run("--database", other)
+    assert done.returncode == 0, done.stderr
+    assert "the predictions are there" not in done.stderr
 
 
 def test_an_unknown_task(balign, encoder_folder, tmp_path):

@@ -213,7 +213,9 @@ def test_scores_come_from_the_predictions(encoder_folder, folder, tmp_path):
     with pytest.raises(DataError, match="also reads: kge"):
         evaluate_predict(task, FAMILIES[task.family], output=output, **given)
     tables = write_tables(folder, tmp_path / "kge", "transe")
-    evaluate_predict(task, FAMILIES[task.family], output=output, kge=tables, **given)
+    family, inputs = FAMILIES[task.family], {"graph": folder, "kge": tables}
+    whole = run_digest(task, family, encoder_folder, 1, inputs)  # as `evaluate model` gives it
+    evaluate_predict(task, family, output=output, kge=tables, digest=whole, **given)
     evaluate_score(output, tmp_path / "seed1.json")
     result = json.loads((tmp_path / "seed1.json").read_text())
     predictions = pl.read_parquet(output)

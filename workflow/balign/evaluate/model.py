@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +67,20 @@ def evaluate_model(
     for task in tasks:
         source = getattr(task, "source", None)
         manifest = _fetched(registry, source, sources, data) if source else None
-        own = seeds_of(task)
+        given: dict[str, Path | Sequence[Path] | None] = {
+            "database": database, "abstracts": abstracts, "source": manifest,
+            "graph": graph, "kge": kge,
+        }  # fmt: skip
+        family, own = FAMILIES[task.family], seeds_of(task)
         for seed in seeds if seeds and hasattr(task, "seeds") else own:
             predictions = output / task.name / name / f"seed{seed}.parquet"
-            given: dict[str, Path | Sequence[Path] | None] = {
-                "database": database, "abstracts": abstracts, "source": manifest,
-                "graph": graph, "kge": kge,
-            }  # fmt: skip
-            if not _is_there(predictions, task, model, seed, given):
+            digest = run_digest(task, family, model_folder(model), seed, given)
+            if _is_there(predictions, digest):
+                log.info("%s, seed %d: the predictions are there", task.name, seed)
+            else:
                 evaluate_predict(
                     task,
-                    FAMILIES[task.family],
+                    family,
                     model_name=name,
                     model=model,
                     seed=seed,
@@ -87,6 +90,7 @@ def evaluate_model(
                     source=manifest,
                     graph=graph,
                     kge=kge,
+                    digest=digest,
                 )
             evaluate_score(predictions, predictions.with_suffix(".json"))
         # Other models and seeds that were tried before are compared with.
@@ -104,19 +108,9 @@ def _fetched(registry: Registry, name: str, settings: SourcesSettings, data: Pat
     return manifest
 
 
-def _is_there(
-    predictions: Path,
-    task: Task,
-    model: Path,
-    seed: int,
-    given: Mapping[str, Path | Sequence[Path] | None],
-) -> bool:
+def _is_there(predictions: Path, digest: str) -> bool:
     facts = facts_path(predictions)
     if not predictions.is_file() or not facts.is_file():
         return False
     known = read_json(facts)
-    digest = run_digest(task, FAMILIES[task.family], model_folder(model), seed, given)
-    kept: bool = known["status"] == "ok" and known["digest"] == digest
-    if kept:
-        log.info("%s, seed %d: the predictions are there", task.name, seed)
-    return kept
+    return bool(known["status"] == "ok" and known["digest"] == digest)

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from balign.errors import DataError
-from balign.evaluate.family import Family
+from balign.evaluate.family import Family, InputName
 from balign.evaluate.outcome import Outcome, Run, TaskSkipped, facts_path
 from balign.files import (
     atomic_path,
@@ -44,6 +44,7 @@ def evaluate_predict(
     source: Path | None = None,
     graph: Path | None = None,
     kge: Path | None = None,
+    digest: str | None = None,
 ) -> None:
     """Run a model on a task; write its predictions, and facts about them beside.
 
@@ -61,6 +62,7 @@ def evaluate_predict(
             ``skipped`` and the reason, and there is no row of predictions.
         graph: folder of the graph, where the family reads it.
         kge: folder of the graph embeddings that the task names, if it names any.
+        digest: of :func:`run_digest`, for the facts; None for one without the inputs' files.
 
     Raises:
         DataError: if an input of the family is missing or not what it should be.
@@ -73,8 +75,8 @@ def evaluate_predict(
         "database": database, "abstracts": abstracts, "source": source, "graph": graph, "kge": kge
     }  # fmt: skip
     own = settings.get("path")  # a folder of the user's in place of a source
-    not_wanted = {"source": own, "kge": settings.get("kge") is None}
-    missing = [one for one in family.inputs if not given[one] and not not_wanted.get(one)]
+    read = inputs_read(settings, family)
+    missing = [one for one in read if not given[one]]
     if missing:
         raise DataError(
             f"task {name} (family {settings['family']}) also reads: {', '.join(missing)}",
@@ -107,7 +109,7 @@ def evaluate_predict(
             source=fetched,
             folder=fetched.folder if fetched else Path(own) if own else None,
             graph=graph,
-            kge=kge if settings.get("kge") else None,
+            kge=kge if "kge" in read else None,
         )
         outcome: Outcome = importlib.import_module(family.module).run(task, run)
         predictions = outcome.predictions
@@ -124,7 +126,7 @@ def evaluate_predict(
         log.warning("%s skipped: %s", name, skipped)
     with atomic_path(output) as temporary:
         predictions.write_parquet(temporary)
-    facts["digest"] = run_digest(task, family, folder, seed, given)
+    facts["digest"] = digest or run_digest(task, family, folder, seed, {})
     facts["seconds"] = round(time.monotonic() - started, 1)
     write_json(facts_path(output), facts)
 
@@ -132,6 +134,12 @@ def evaluate_predict(
 def model_folder(model: Path) -> Path:
     """Return the folder of a model that is given by it or by the ``MANIFEST.json`` in it."""
     return model.parent if model.name == "MANIFEST.json" else model
+
+
+def inputs_read(settings: Mapping[str, Any], family: Family) -> list[InputName]:
+    """Return which of a family's inputs a task reads: its own folder stands for a source."""
+    spared = {"source": bool(settings.get("path")), "kge": settings.get("kge") is None}
+    return [name for name in family.inputs if not spared.get(name)]
 
 
 def run_digest(
@@ -148,13 +156,12 @@ def run_digest(
         family: the task's family, which says what of ``given`` it reads.
         model: the model's folder.
         seed: seed of the run.
-        given: files and folders by the names of :attr:`Family.inputs`.
+        given: files and folders by the names of :attr:`Family.inputs`; what is not there does not
+            count.
     """
     settings = task.model_dump(mode="json", exclude={"seeds"})
     files = sorted(model.glob("*.safetensors"))
-    for name in family.inputs:
-        value = given.get(name)
-        if value and not (name == "kge" and settings.get("kge") is None):
-            for path in [value] if isinstance(value, Path) else value:
-                files += sorted(path.glob("*")) if path.is_dir() else [path]
+    for value in map(given.get, inputs_read(settings, family)):
+        for path in [value] if isinstance(value, Path) else value or ():
+            files += sorted(path.glob("*")) if path.is_dir() else [path]
     return text_digest(canonical_json([settings, [sha256_file(path) for path in files], seed]))
