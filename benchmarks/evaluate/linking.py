@@ -127,6 +127,8 @@ def main() -> None:
     if options.search:
         search(options.folder, options.search[0], int(options.search[1]))
         return
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as made:
         folder = Path(made)
         generate(folder, options.names, options.queries)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balign.kg import edges as edges_module
+from balign.kg import edge_keys
 from balign.kg import held_out as held_out_module
-from balign.kg.atoms import ATOMS, Words, rank_atoms
+from balign.kg.atoms import ATOMS, Words, one_concept_each, rank_atoms
 
 WORDS = Words(["A", "MSH", "HPO", "A-B"], ["MH", "PT", "SY"])
 ATOM = st.tuples(
@@ -58,8 +61,10 @@ def test_names_and_identifiers_are_those_found_one_by_one(atoms, size, in_order,
     columns = list(zip(*atoms, strict=True)) or [()] * len(ATOMS)
     table = pa.table([list(column) for column in columns], schema=ATOMS)
     blocks = [table.slice(start, size) for start in range(0, len(table), size)]
-    names, identifiers = rank_atoms(blocks, WORDS, threads)
+    concepts, names, found = rank_atoms(blocks, WORDS, threads)
+    identifiers = one_concept_each(found)
     expected_names, expected_identifiers = one_by_one(atoms)
+    assert concepts.to_pylist() == sorted({atom[0] for atom in atoms})
     assert [tuple(row.values()) for row in names.to_pylist()] == expected_names
     assert [tuple(row.values()) for row in identifiers.to_pylist()] == expected_identifiers
 
@@ -80,13 +85,19 @@ def test_the_quick_form_of_ascii_names_is_the_form(names, start):
     assert list(zip(forms.tolist(), cased.tolist(), strict=True)) == expected
 
 
-def test_edges_of_long_numbers_are_the_same_as_of_short_ones():
+@pytest.mark.parametrize("batch", [1, 7, 400, 1000])
+def test_edges_of_long_numbers_are_the_same_as_of_short_ones(monkeypatch, batch):
+    monkeypatch.setattr(edge_keys, "_PART", batch)
     draw = np.random.default_rng(3)
     keys = draw.integers(0, 50, 400).astype(np.uint64)
     sources = draw.integers(0, 5, 400).astype(np.uint16)
-    short, long = (
-        edges_module._distinct([keys], [sources], edges_module._Layout(3, 2, bits))
-        for bits in (8, 60)
-    )
+    with ThreadPoolExecutor(2) as pool:
+        short, long = (
+            edge_keys.distinct(
+                zip(np.split(keys, 4), np.split(sources, 4), strict=True),
+                *(400, edge_keys.Layout(3, 2, bits), pool),
+            )
+            for bits in (8, 60)
+        )
     assert all((a == b).all() for a, b in zip(short, long, strict=True))
     assert len(short.head) == len(set(keys.tolist()))

@@ -265,7 +265,7 @@ def test_threads_of_the_database_do_not_matter(manifests, settings, tmp_path, mo
             "UPDATE kg.concept SET preferred_name = 'x' WHERE concept = 'C0018681'",
             "not the preferred",
         ),
-        ("INSERT INTO kg.edge VALUES ('C0018681', 'is_a', 'X:1', 'hpo')", "edges of no concept"),
+        ("INSERT INTO kg.edge VALUES ('C0018681', 'is_a', 'X:1', 'hpo')", "rows of no concept"),
         ("INSERT INTO kg.edge VALUES ('C0018681', 'is_a', 'C0018681', 'hpo')", "self loops"),
         ("INSERT INTO kg.edge FROM kg.edge LIMIT 1", "edges given twice"),
         ("UPDATE kg.relation SET edges = 0", "wrong count"),

@@ -105,7 +105,7 @@ def test_edges_are_folded_as_one_by_one(rows):
 
 
 def test_too_many_relations_are_an_error(monkeypatch):
-    monkeypatch.setattr(module, "_RELATIONS", 1)
+    monkeypatch.setattr(module, "RELATIONS", 1)
     edges = Edges()
     edges._relations = {"a": 0, "b": 1}
     with pytest.raises(DataError, match="relations"):

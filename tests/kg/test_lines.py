@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from collections import deque
+
 import duckdb
 import pytest
 from hypothesis import given, settings
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from balign.errors import DataError
 from balign.kg import lines as module
-from balign.kg.lines import Tally, is_good, sift, whole_lines
+from balign.kg.lines import Block, Tally, is_good, sift, whole_lines
 from balign.kg.release import COLUMNS, open_release
 from balign.kg.scan import ReleaseReader
 
@@ -48,7 +51,7 @@ def test_every_legal_line_is_read_as_an_independent_splitter_reads_it(
     folder = tmp_path_factory.mktemp("rrf")
     (folder / "MRSTY.RRF").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("balign.kg.release._BLOCK", size)
+        patch.setattr(module, "_BLOCK", size)
         found, tally = read_types(folder)
     expected = [tuple(field or None for field in row) for row in rows]
     assert found == expected
@@ -100,7 +103,7 @@ def test_quarantine_sets_all_bad_lines_aside_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("bad", [b"1|2|3|4|5|\n1|2|3|4|5|6|7|\n", b"1|2|3|4|5|6\n|" + GOOD])
 def test_missing_and_surplus_columns_do_not_cancel_out(tmp_path, bad):
-    assert is_good(GOOD * 3)
+    assert is_good(Block(GOOD * 3, 3 * len(GOOD)))
     (tmp_path / "MRSTY.RRF").write_bytes(GOOD + bad)
     with pytest.raises(DataError, match=r"columns instead of 6.*\n.*line 2"):
         read_types(tmp_path)
@@ -114,11 +117,12 @@ def test_a_line_may_be_very_long_but_not_endless(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LONGEST", 100)
     tally = Tally()
     with pytest.raises(DataError, match="lost its line feeds"):
-        list(whole_lines([b"x" * 60, b"y" * 60], "file", tally))
+        list(whole_lines(io.BytesIO(b"x" * 120), "file", tally, deque()))
 
 
 def test_sift_counts_on_from_the_lines_before():
     tally = Tally(lines=41)
-    assert sift(b"bad\n" + GOOD, 6, "file", tally, quarantine=True) == GOOD
+    block = Block(b"bad\n" + GOOD + b"what was there before", 4 + len(GOOD))
+    assert sift(block, 6, "file", tally, quarantine=True).data == GOOD
     assert tally.rejects[0].line == 42
     assert tally.lines == 43

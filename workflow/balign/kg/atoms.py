@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from balign.errors import DataError
+from balign.kg.cui import cui_numbers
 
 NO_CODE = "NOCODE"
 POSITIONS = 1 << 17
@@ -70,7 +71,21 @@ class Words(NamedTuple):
     term_types: Sequence[str]
 
 
-class _Identifiers(NamedTuple):
+class RankedAtoms(NamedTuple):
+    """What the atoms of a release, or of a block of it, say.
+
+    Attributes:
+        concepts: [n] their ids, rising.
+        names: of schema NAMES, by (concept, rank): each name of each concept once, best first.
+        identifiers: what :func:`one_concept_each` works on.
+    """
+
+    concepts: pa.StringArray
+    names: pa.Table
+    identifiers: list[Identifiers]
+
+
+class Identifiers(NamedTuple):
     """Identifiers of a block: rows of IDENTIFIERS, and of each row its hash and its claim.
 
     The smaller claim has the better right to an identifier of two concepts; that on a concept's own
@@ -82,26 +97,22 @@ class _Identifiers(NamedTuple):
     claims: npt.NDArray[np.int8]
 
 
-def rank_atoms(blocks: list[pa.Table], words: Words, threads: int) -> tuple[pa.Table, pa.Table]:
-    """Return each name of each concept once, best first, and the identifiers of each concept.
+def rank_atoms(blocks: list[pa.Table], words: Words, threads: int) -> RankedAtoms:
+    """Work out the names and the identifiers of each concept.
 
     Of the atoms that give a name that one counts which is restricted least, the better placed and
-    then the first of equals; a name has the best of their places. An identifier of two concepts is
-    that one's which has the main heading, then the better form, then the smaller id.
+    then the first of equals; a name has the best of their places.
 
     Args:
         blocks: of schema ATOMS, in the order of the file; the list is emptied.
         words: what its numbers stand for.
         threads: to work with; the result does not depend on it.
 
-    Returns:
-        tables of schema NAMES, by (concept, rank), and IDENTIFIERS, by (concept, identifier).
-
     Raises:
-        DataError: for a concept of a quarter of a million names.
+        DataError: for a concept of a quarter of a million names, or with an id of an unknown form.
     """
 
-    def work(atoms: pa.Table) -> tuple[pa.Table, _Identifiers]:
+    def work(atoms: pa.Table) -> RankedAtoms:
         if len(atoms) > _LARGEST:
             raise DataError(
                 f"a concept of over {_LARGEST >> 1:,} names",
@@ -109,25 +120,34 @@ def rank_atoms(blocks: list[pa.Table], words: Words, threads: int) -> tuple[pa.T
                 hint="kg.rrf.path must be a release of UMLS or MedGen",
             )
         concept = _numbered(atoms["concept"].chunk(0))
-        return _names(atoms, concept, words), _identifiers(atoms, concept, words)
+        cuis = atoms["concept"].chunk(0).take(pa.array(_starts(concept)))
+        _check_cuis(cuis)
+        identifiers = _identifiers(atoms, concept, cuis, words)
+        return RankedAtoms(cuis, _names(atoms, concept, words), [identifiers])
 
-    names = []
-    identifiers = []
-    for name, identifier in _parallel(work, _whole_concepts(blocks), threads):
-        names.append(name)
-        identifiers.append(identifier)
-    return (
-        pa.concat_tables([NAMES.empty_table(), *names]),
-        pa.concat_tables([IDENTIFIERS.empty_table(), *_one_concept_each(identifiers)]),
+    found = list(_parallel(work, _whole_concepts(blocks), threads))
+    return RankedAtoms(
+        pa.concat_arrays([pa.array([], pa.string()), *(block.concepts for block in found)]),
+        pa.concat_tables([NAMES.empty_table(), *(block.names for block in found)]),
+        [identifiers for block in found for identifiers in block.identifiers],
     )
 
 
+def _check_cuis(concepts: pa.StringArray) -> None:
+    wrong = np.flatnonzero(cui_numbers(concepts) < 0)
+    if len(wrong):
+        raise DataError(
+            f"the concept identifier {concepts[int(wrong[0])].as_py()!r} is neither 'C' and seven "
+            "digits, nor 'CN' and six, nor a number",
+            where="MRCONSO",
+            hint="kg.rrf.path must be a release of UMLS or MedGen",
+        )
+
+
 def _parallel(
-    work: Callable[[pa.Table], tuple[pa.Table, _Identifiers]],
-    blocks: Iterator[pa.Table],
-    threads: int,
-) -> Iterator[tuple[pa.Table, _Identifiers]]:
-    waiting: deque[Future[tuple[pa.Table, _Identifiers]]] = deque()
+    work: Callable[[pa.Table], RankedAtoms], blocks: Iterator[pa.Table], threads: int
+) -> Iterator[RankedAtoms]:
+    waiting: deque[Future[RankedAtoms]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for block in blocks:
             waiting.append(pool.submit(work, block))
@@ -231,7 +251,9 @@ def _then_by_text(keys: npt.NDArray[np.int64], texts: pa.StringArray) -> npt.NDA
     return order
 
 
-def _identifiers(atoms: pa.Table, concept: npt.NDArray[np.int64], words: Words) -> _Identifiers:
+def _identifiers(
+    atoms: pa.Table, concept: npt.NDArray[np.int64], cuis: pa.StringArray, words: Words
+) -> Identifiers:
     """Return the identifiers of each concept, its CUI included.
 
     An identifier is the prefix of its source and the code, or the code alone if it has a prefix.
@@ -252,7 +274,6 @@ def _identifiers(atoms: pa.Table, concept: npt.NDArray[np.int64], words: Words) 
         spelt.cast(pa.string()), code, "", null_handling="replace", null_replacement=""
     )
     first = _starts(concept)
-    cuis = atoms["concept"].chunk(0).take(pa.array(first))
     text = pa.concat_arrays([text, pc.binary_join_element_wise("UMLS:", cuis, "")])
     concept = np.concatenate([concept[rows], concept[first]])
     claim = np.concatenate([claim, np.full(len(first), -1)])
@@ -277,31 +298,28 @@ def _identifiers(atoms: pa.Table, concept: npt.NDArray[np.int64], words: Words) 
     found = text.take(pa.array(chosen))
     table = pa.table([cuis.take(pa.array(concept[chosen])), found], schema=IDENTIFIERS)
     hashes = pl.Series(found).hash().to_numpy()
-    return _Identifiers(table, hashes, claim[chosen].astype(np.int8))
+    return Identifiers(table, hashes, claim[chosen].astype(np.int8))
 
 
-def _one_concept_each(blocks: list[_Identifiers]) -> Iterator[pa.Table]:
-    """Yield the rows without the identifiers of two concepts that another one has a right to.
+def one_concept_each(blocks: list[Identifiers]) -> pa.Table:
+    """Return the identifiers, each with one concept: a table of schema IDENTIFIERS, in its order.
 
-    Nearly all hashes are those of one row, and their identifiers too; the others are compared.
+    An identifier of two concepts is that one's which has the main heading, then the better form,
+    then the smaller id. Nearly all hashes are those of one row, and their identifiers too; the
+    others are compared. The list is emptied.
     """
-    if not blocks:
-        return
-    claims = np.concatenate([block.claims for block in blocks])
-    hashes = np.concatenate([block.hashes for block in blocks])
-    tables = [block.rows for block in blocks]
+    claims = np.concatenate([np.zeros(0, np.int8), *(block.claims for block in blocks)])
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(block.hashes for block in blocks)])
+    tables = [IDENTIFIERS.empty_table(), *(block.rows for block in blocks)]
     blocks.clear()
     shared = pl.Series(hashes).is_duplicated().to_numpy() & (claims >= 0)
-    ends = np.cumsum([len(table) for table in tables])
-    masks = np.split(shared, ends[:-1])
-    found = [table.filter(pa.array(mask)) for table, mask in zip(tables, masks, strict=True)]
+    rows = pa.concat_tables(tables)
     second = (
-        pl.DataFrame(pl.from_arrow(pa.concat_tables(found)))
+        pl.DataFrame(pl.from_arrow(rows.filter(pa.array(shared))))
         .with_columns(row=pl.Series(np.flatnonzero(shared)), claim=pl.Series(claims[shared]))
         .sort("identifier", "claim", "concept")
         .filter(~pl.col("identifier").is_first_distinct())
     )
     kept = np.ones(len(claims), bool)
     kept[second["row"].to_numpy()] = False
-    for table, mask in zip(tables, np.split(kept, ends[:-1]), strict=True):
-        yield table if mask.all() else table.filter(pa.array(mask))
+    return rows if kept.all() else rows.filter(pa.array(kept))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from balign.kg.merge import Merged, merge_terms
 from balign.kg.ontology import Ontology
 from balign.kg.readers import read_sources
 from balign.kg.release import open_release
-from balign.kg.rrf import NO_RELEASE, cui_of, names_of, read_rrf
+from balign.kg.rrf import cui_of, names_of, no_release, read_rrf
 from balign.kg.scan import ReleaseReader
 from balign.kg.settings import KgSettings
 from balign.kg.tables import (
@@ -136,21 +137,22 @@ def _fill(
     connection.execute(STAGING)
     with ExitStack() as stack:
         reader = None
-        found = NO_RELEASE
+        beside = stack.enter_context(ThreadPoolExecutor(1))
         if settings.rrf.path is not None:
             release = stack.enter_context(open_release(Path(settings.rrf.path)))
             reader = ReleaseReader(
                 connection, release, settings.rrf.on_bad_rows == "quarantine", threads
             )
-            found = read_rrf(reader, settings.rrf)
-        connection.register("release_name", found.names)
-        connection.register("release_xref", found.identifiers)
-        connection.register("release_type", found.types)
+            found = read_rrf(reader, settings.rrf, beside)
+        else:
+            found = no_release(beside)
         merged = merge_terms(
             ontologies,
-            lambda identifiers: cui_of(connection, identifiers),
-            lambda cuis: names_of(connection, cuis),
+            lambda identifiers: cui_of(connection, found, identifiers) if identifiers else {},
+            lambda cuis: names_of(connection, found, cuis),
         )
+        connection.register("release_name", found.names)
+        connection.register("release_type", found.types)
         log.info("%s", ", ".join(f"{count:,} {what}" for what, count in merged.counts.items()))
         read = _insert_ontologies(connection, ontologies, folders, merged)
         log.info("names and relations of %d ontologies read", len(ontologies))
@@ -163,9 +165,10 @@ def _fill(
         if reader:
             edges.add_release(reader, settings.rrf, concepts_of(connection))
             doc = read_doc(connection)
-        edges.write(connection, doc)
+        edges.write(connection, doc, threads)
         log.info("edges written")
     tallies = reader.tallies if reader else {}
+    connection.register("release_xref", found.identifiers.result())
     rejects = [reject for tally in tallies.values() for reject in tally.rejects]
     write_rest(connection, rejects, _provenance(folders, settings, tallies), bool(ontologies))
     rows = {

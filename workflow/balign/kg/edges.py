@@ -1,9 +1,7 @@
 """The edges of all sources: folded to one direction, each once, sorted.
 
 A row (CUI1, REL, RELA, CUI2) of MRREL says that CUI2 has the relation to CUI1 (UMLS Reference
-Manual, 3.3.9), so the head is CUI2. UMLS has 50 to 90 million such rows, for each relation both
-directions and many pairs of atoms, so an edge is one number while duplicates are found: the
-positions of head, relation and tail in their lists, 25, 13 and 25 bits.
+Manual, 3.3.9), so the head is CUI2. Duplicates are found in :mod:`balign.kg.edge_keys`.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import duckdb
@@ -23,14 +22,21 @@ import pyarrow.compute as pc
 
 from balign.errors import DataError
 from balign.kg.cui import cui_numbers, node_table
+from balign.kg.edge_keys import (
+    CONCEPTS,
+    RELATIONS,
+    Distinct,
+    distinct,
+    layout_of,
+    packed,
+    turned_keys,
+)
 from balign.kg.filters import is_in, keep, mapped
 from balign.kg.relations import fold_relations, label
 from balign.kg.scan import UNSTATED, ReleaseReader
 from balign.kg.settings import RrfSettings
-from balign.kg.tables import insert_frame
+from balign.kg.tables import UNCOMPRESSED, insert_frame
 
-_TAIL, _HEAD = 25, 38  # bits behind the relation and behind the head
-_RELATIONS = 1 << (_HEAD - _TAIL)
 _HUBS = 20
 _BATCH = 1 << 17  # edges
 
@@ -119,8 +125,8 @@ class Edges:
             DataError: for more concepts in ``kg.concept`` than can be numbered.
         """
         ((concepts,),) = connection.execute("SELECT count(*) FROM kg.concept").fetchall()
-        if concepts > 1 << _TAIL:
-            raise DataError(f"{concepts:,} concepts; at most {1 << _TAIL:,} can be numbered")
+        if concepts > CONCEPTS:
+            raise DataError(f"{concepts:,} concepts; at most {CONCEPTS:,} can be numbered")
         rows = connection.sql(
             """SELECT h.rowid AS head, relation, t.rowid AS tail, e.source
             FROM stage_edge e JOIN kg.concept h ON h.concept = head
@@ -145,14 +151,16 @@ class Edges:
         tail: npt.NDArray[np.int64],
         source: npt.NDArray[np.int64],
     ) -> None:
-        if len(self._relations) > _RELATIONS:
+        if len(self._relations) > RELATIONS:
             raise DataError(
-                f"{len(self._relations):,} relations; at most {_RELATIONS:,} are allowed"
+                f"{len(self._relations):,} relations; at most {RELATIONS:,} are allowed"
             )
-        self._keys.append((head << _HEAD | relation << _TAIL | tail).astype(np.uint64))
+        self._keys.append(packed(head, relation, tail))
         self._key_sources.append(source.astype(np.uint16))
 
-    def write(self, connection: duckdb.DuckDBPyConnection, doc: RelationDoc) -> None:
+    def write(
+        self, connection: duckdb.DuckDBPyConnection, doc: RelationDoc, threads: int | None = None
+    ) -> None:
         """Write ``kg.edge`` and ``kg.relation``; count the degrees.
 
         Of the sources of one edge that one counts which comes first by precedence and, in the
@@ -161,16 +169,23 @@ class Edges:
         Args:
             connection: with ``kg.concept`` and ``stage_source`` complete.
             doc: what MRDOC says of the relations.
+            threads: to work with; by default all of the machine.
         """
         codes, turn, both_ways = self._fold(connection, doc)
         sources = self._rank_sources(connection)
         concepts = concepts_of(connection)
-        layout = _Layout(_bits(len(concepts)), _bits(len(codes)), _bits(len(sources)))
-        keys = [_turned(chunk, codes, turn, both_ways, layout) for chunk in self._keys]
-        numbers = [sources[chunk] for chunk in self._key_sources]
-        self._keys, self._key_sources = [], []
-        rows = sum(map(len, keys))
-        edges = _distinct(keys, numbers, layout)
+        layout = layout_of(len(concepts), len(codes), len(sources))
+        rows = sum(map(len, self._keys))
+        with ThreadPoolExecutor(threads) as pool:
+
+            def turned(
+                keys: npt.NDArray[np.uint64], found: npt.NDArray[np.uint16]
+            ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint16]]:
+                return turned_keys(keys, codes, turn, both_ways, layout), sources[found]
+
+            chunks = pool.map(turned, self._keys, self._key_sources)
+            self._keys, self._key_sources = [], []
+            edges = distinct(chunks, rows, layout, pool)
         self.counts["rows folded into an edge with another row"] = rows - len(edges.head)
         insert_frame(
             connection,
@@ -258,73 +273,8 @@ def concepts_of(connection: duckdb.DuckDBPyConnection) -> pa.StringArray:
     return found["concept"].combine_chunks()
 
 
-class _Layout(NamedTuple):
-    """How many bits a number takes of a concept, a relation and a source."""
-
-    node: int
-    relation: int
-    source: int
-
-
-class _Distinct(NamedTuple):
-    """Edges without duplicates, in order: [edges] positions in the lists of each."""
-
-    head: npt.NDArray[np.int64]
-    relation: npt.NDArray[np.int64]
-    tail: npt.NDArray[np.int64]
-    source: npt.NDArray[np.int64]
-
-
-def _bits(count: int) -> int:
-    return max(count - 1, 1).bit_length()
-
-
-def _turned(
-    keys: npt.NDArray[np.uint64],
-    codes: npt.NDArray[np.int64],
-    turn: npt.NDArray[np.bool_],
-    both_ways: npt.NDArray[np.bool_],
-    layout: _Layout,
-) -> npt.NDArray[np.uint64]:
-    """Return the keys of the canonical relations, in their direction and as short as can be."""
-    edges = keys.astype(np.int64)
-    head, tail = edges >> _HEAD, edges & ((1 << _TAIL) - 1)
-    relation = edges >> _TAIL & (_RELATIONS - 1)
-    swap = turn[relation] | (both_ways[relation] & (head > tail))
-    crossed = np.where(swap, head ^ tail, 0)
-    head, tail = head ^ crossed, tail ^ crossed
-    key: npt.NDArray[np.int64] = (head << layout.relation | codes[relation]) << layout.node | tail
-    return key.astype(np.uint64)
-
-
-def _distinct(
-    keys: list[npt.NDArray[np.uint64]], sources: list[npt.NDArray[np.uint16]], layout: _Layout
-) -> _Distinct:
-    """Return each edge once, with the smallest of its sources; the lists are emptied."""
-    short = 2 * layout.node + layout.relation + layout.source <= 64
-    if short:  # one number an edge, its source behind: true of UMLS
-        shift = np.uint64(layout.source)
-        for place, source in enumerate(sources):
-            keys[place] = keys[place] << shift | source
-        sources.clear()
-    key = pl.Series("key", np.concatenate([np.zeros(0, np.uint64), *keys]))
-    keys.clear()
-    if short:
-        both = key.sort().to_numpy()
-        edge, source = both >> shift, (both & ((np.uint64(1) << shift) - np.uint64(1)))
-    else:
-        frame = pl.DataFrame([key, pl.Series("source", np.concatenate(sources))]).sort(pl.all())
-        edge, source = frame["key"].to_numpy(), frame["source"].to_numpy()
-    first = np.ones(len(edge), bool)
-    first[1:] = edge[1:] != edge[:-1]
-    edge, source = edge[first].astype(np.int64), source[first].astype(np.int64)
-    head = edge >> (layout.node + layout.relation)
-    relation = edge >> layout.node & ((1 << layout.relation) - 1)
-    return _Distinct(head, relation, edge & ((1 << layout.node) - 1), source)
-
-
 def _write_edges(
-    connection: duckdb.DuckDBPyConnection, edges: _Distinct, concepts: pa.StringArray
+    connection: duckdb.DuckDBPyConnection, edges: Distinct, concepts: pa.StringArray
 ) -> None:
     """Write ``kg.edge``.
 
@@ -348,7 +298,11 @@ def _write_edges(
 
     schema = pa.schema([(name, pa.string()) for name in ("head", "relation", "tail", "source")])
     connection.register("edges", pa.RecordBatchReader.from_batches(schema, batches()))
-    connection.execute("CREATE TABLE kg.edge AS SELECT * FROM edges")
+    connection.execute(
+        f"""CREATE TABLE kg.edge
+            (head VARCHAR, relation VARCHAR, tail VARCHAR {UNCOMPRESSED}, source VARCHAR);
+        INSERT INTO kg.edge SELECT * FROM edges"""
+    )
     connection.unregister("edges")
 
 

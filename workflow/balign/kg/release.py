@@ -11,6 +11,7 @@ Columns: UMLS Reference Manual, chapter 3 (NBK9685), and the README of NCBI's fo
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zipfile
 import zlib
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from balign.errors import DataError
 
@@ -36,7 +37,7 @@ COLUMNS = {
 REQUIRED = ("MRCONSO", "MRREL")
 _MEDGEN = {"MGCONSO": "MRCONSO", "MGREL": "MRREL", "MGSTY": "MRSTY", "MGDEF": "MRDEF"}
 _NAME = re.compile(r"(M[RG][A-Z]+)\.RRF((?:\.(?!gz)[a-z]{2})?)((?:\.gz)?)")
-_BLOCK = 1 << 22
+_LONGEST_HEADER = 1 << 16
 
 
 class _Piece(NamedTuple):
@@ -71,23 +72,49 @@ class Member:
     parts: tuple[Callable[[], IO[bytes]], ...] = field(repr=False)
     packed: int
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the bytes, unpacked, in blocks of at most 4 MiB.
+    def open(self) -> io.RawIOBase:
+        """Return the bytes, unpacked.
 
         Raises:
-            DataError: for a file that cannot be read or a broken archive.
+            DataError: where it is read, for a file that cannot be or a broken archive.
         """
+        return _Parts(self)
+
+
+class _Parts(io.RawIOBase):
+    """The parts of a file, one after the other."""
+
+    def __init__(self, member: Member) -> None:
+        self._where = member.where
+        self._openers = iter(member.parts)
+        self._stream: IO[bytes] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
         try:
-            for part in self.parts:
-                with part() as stream:
-                    while block := stream.read(_BLOCK):
-                        yield block
+            while True:
+                if self._stream is None:
+                    opener = next(self._openers, None)
+                    if opener is None:
+                        return 0
+                    self._stream = opener()
+                if count := self._stream.readinto(buffer):  # type: ignore[attr-defined]
+                    return int(count)
+                self._stream.close()
+                self._stream = None
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise DataError(
                 f"the file is truncated or damaged: {error}",
-                where=self.where,
+                where=self._where,
                 hint="download the release again",
             ) from None
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        super().close()
 
 
 @dataclass(frozen=True)
@@ -180,7 +207,8 @@ def _member(umls: str, medgen: bool, pieces: list[_Piece]) -> Member:
     member = Member(umls, pieces[0].where, tuple(COLUMNS[umls].split()), False, parts, packed)
     if not medgen:
         return member
-    line = next(member.blocks(), b"").partition(b"\n")[0].decode("utf-8", "replace").strip()
+    with member.open() as stream:
+        line = stream.readline(_LONGEST_HEADER).decode("utf-8", "replace").strip()
     header = line.removeprefix("#").removesuffix("|").upper().split("|")
     columns = tuple("SAB" if column == "SOURCE" else column for column in header)
     if not line.startswith("#") or len(set(columns)) < len(columns) or columns[0][:3] != "CUI":

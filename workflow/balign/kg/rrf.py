@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
 import duckdb
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from balign.errors import DataError
-from balign.kg.atoms import ATOMS, IDENTIFIERS, NAMES, NO_CODE, Words, rank_atoms
+from balign.kg.atoms import ATOMS, NAMES, NO_CODE, Words, one_concept_each, rank_atoms
 from balign.kg.cui import SIZE, cui_numbers, node_table
 from balign.kg.filters import Mask, is_in, keep, mapped
 from balign.kg.scan import ReleaseReader
@@ -40,13 +41,13 @@ class ReleaseTables(NamedTuple):
 
     Attributes:
         names: of schema NAMES, by (concept, rank).
-        identifiers: of schema IDENTIFIERS, by (concept, identifier).
+        identifiers: of schema IDENTIFIERS, by (concept, identifier), as soon as it is worked out.
         types: concept and semantic_type, in this order.
         dropped: file → number of rows dropped, by reason.
     """
 
     names: pa.Table
-    identifiers: pa.Table
+    identifiers: Future[pa.Table]
     types: pa.Table
     dropped: dict[str, dict[str, int]]
 
@@ -54,19 +55,19 @@ class ReleaseTables(NamedTuple):
 _TYPES = pa.schema(
     [("concept", pa.string()), ("semantic_type", pa.dictionary(pa.int32(), pa.string()))]
 )
-NO_RELEASE = ReleaseTables(
-    NAMES.empty_table(),
-    IDENTIFIERS.empty_table(),
-    _TYPES.empty_table(),
-    {},
-)
 
 
-def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> ReleaseTables:
+def no_release(beside: Executor) -> ReleaseTables:
+    """Return the tables of no release."""
+    identifiers = beside.submit(one_concept_each, [])
+    return ReleaseTables(NAMES.empty_table(), identifiers, _TYPES.empty_table(), {})
+
+
+def read_rrf(reader: ReleaseReader, settings: RrfSettings, beside: Executor) -> ReleaseTables:
     """Read all but the relations.
 
     Definitions and sources go into the staging tables of :mod:`balign.kg.tables`, and MRDOC into
-    ``rrf_doc`` (key, value, kind, text).
+    ``rrf_doc`` (key, value, kind, text). Identifiers are worked out ``beside`` what follows.
 
     Raises:
         DataError: for a file that breaks the format; it names the file and the line.
@@ -77,9 +78,7 @@ def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> ReleaseTables:
     atoms, auis, words = _read_atoms(reader, settings, types, counts["MRCONSO"])
     found = {number for block in atoms for number in block["source"].unique().to_pylist()}
     sources = {words.sources[number] for number in found if number >= 0}
-    names, identifiers = rank_atoms(atoms, words, reader.threads)
-    concepts = names.filter(pc.equal(names["rank"], 0))["concept"].combine_chunks()
-    _check_cuis(concepts)
+    concepts, names, identifiers = rank_atoms(atoms, words, reader.threads)
     reader.connection.register("rrf_atom", auis)
     reader.connection.register("rrf_concept", pa.table({"concept": concepts}))
     _read_definitions(reader, settings, counts["MRDEF"])
@@ -87,7 +86,7 @@ def read_rrf(reader: ReleaseReader, settings: RrfSettings) -> ReleaseTables:
     reader.connection.unregister("rrf_atom")
     reader.connection.unregister("rrf_concept")
     kept = _types_of(concepts, types, counts["MRSTY"])
-    return ReleaseTables(names, identifiers, kept, counts)
+    return ReleaseTables(names, beside.submit(one_concept_each, identifiers), kept, counts)
 
 
 def quoted(text: str) -> str:
@@ -249,17 +248,6 @@ def _read_atoms(
     return blocks, pa.concat_tables(all_auis), Words(list(sources), list(kinds))
 
 
-def _check_cuis(concepts: pa.StringArray) -> None:
-    wrong = np.flatnonzero(cui_numbers(concepts) < 0)
-    if len(wrong):
-        raise DataError(
-            f"the concept identifier {concepts[int(wrong[0])].as_py()!r} is neither 'C' and seven "
-            "digits, nor 'CN' and six, nor a number",
-            where="MRCONSO",
-            hint="kg.rrf.path must be a release of UMLS or MedGen",
-        )
-
-
 def _add_sources(reader: ReleaseReader, sources: set[str]) -> None:
     """Add the sources of the release, and those it says nothing of."""
     licence, level = reader.unstated
@@ -354,32 +342,40 @@ def _read_definitions(
     dropped.update((what, number) for what, number in counts.items() if number)
 
 
-def cui_of(connection: duckdb.DuckDBPyConnection, identifiers: set[str]) -> dict[str, str]:
+def cui_of(
+    connection: duckdb.DuckDBPyConnection, release: ReleaseTables, identifiers: set[str]
+) -> dict[str, str]:
     """Return identifier → ``UMLS:`` CUI for those that the Metathesaurus lists."""
     return _look_up(
         connection,
+        release.identifiers.result(),
         identifiers,
-        "SELECT identifier, 'UMLS:' || concept FROM release_xref JOIN asked USING (identifier) "
+        "SELECT identifier, 'UMLS:' || concept FROM found JOIN asked USING (identifier) "
         "WHERE identifier <> 'UMLS:' || concept ORDER BY identifier",
     )
 
 
-def names_of(connection: duckdb.DuckDBPyConnection, cuis: set[str]) -> dict[str, list[str]]:
+def names_of(
+    connection: duckdb.DuckDBPyConnection, release: ReleaseTables, cuis: set[str]
+) -> dict[str, list[str]]:
     """Return ``UMLS:`` CUI → its names, for those that the Metathesaurus has."""
     return _look_up(
         connection,
+        release.names,
         cuis,
-        "SELECT identifier, list(name) FROM release_name "
+        "SELECT identifier, list(name) FROM found "
         "JOIN asked ON identifier = 'UMLS:' || concept GROUP BY identifier ORDER BY identifier",
     )
 
 
 def _look_up(
-    connection: duckdb.DuckDBPyConnection, identifiers: set[str], query: str
+    connection: duckdb.DuckDBPyConnection, found: pa.Table, identifiers: set[str], query: str
 ) -> dict[str, Any]:
-    """Return the rows (key, value) of a query over ``asked``, a table of the identifiers."""
+    """Return the rows (key, value) of a query over ``found`` and ``asked``, the identifiers."""
     asked = pl.DataFrame({"identifier": sorted(identifiers)}, schema={"identifier": pl.String})
+    connection.register("found", found)
     connection.register("asked", asked.to_arrow())
     rows = connection.execute(query).fetchall()
     connection.unregister("asked")
+    connection.unregister("found")
     return dict(rows)

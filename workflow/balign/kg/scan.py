@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from balign.errors import DataError
-from balign.kg.lines import LONGEST, Tally, is_good, sift, whole_lines
+from balign.kg.lines import LONGEST, Block, Tally, is_good, sift, whole_lines
 from balign.kg.release import COLUMNS, Member, Release
 from balign.progress import track
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 UNSTATED = ("not stated", 9)
 """Licence and level of restriction of a source of which a release says nothing."""
+
+_NOTHING = "nothing"  # the column after a line's last bar
 
 # MedGen leaves out what is the same in all its rows.
 _CONSTANTS = {"LAT": "ENG", "SUPPRESS": "N"}
@@ -142,30 +144,35 @@ class ReleaseReader:
         tally = self.tallies[name] = Tally()
         width = len(member.columns)
         options = _options(member, columns, frozenset(encoded))
-        blocks = whole_lines(track(member.blocks(), f"blocks of {name} read"), member.where, tally)
-        if member.has_header:
-            blocks = _without_header(blocks, tally)
+        free: deque[bytearray] = deque()
 
-        def work(block: bytes) -> tuple[int, T] | None:
+        def work(block: Block) -> tuple[int, T] | None:
             if not is_good(block):
                 return None
             try:
                 table = _parse(block, options)
-            except pa.ArrowInvalid:  # too few or too many columns
+            except pa.ArrowInvalid:  # too few or too many columns, or the last not closed
                 return None
+            if all(column.null_count for column in table.columns):
+                return None  # an empty line looks like a row of nothing
             return len(table), change(table)
 
-        def result(block: bytes, future: Future[tuple[int, T] | None]) -> T:
+        def result(block: Block, future: Future[tuple[int, T] | None]) -> T:
             done = future.result()
             if done is None:  # bad lines are looked for here, where the lines before are known
                 good = sift(block, width, member.where, tally, self._quarantine)
-                return change(_parse(good, options))
+                done = 0, change(_parse(good, options))
+            if isinstance(block.data, bytearray):
+                free.append(block.data)
             tally.lines += done[0]
             return done[1]
 
-        with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[tuple[bytes, Future[tuple[int, T] | None]]] = deque()
-            for block in blocks:
+        with member.open() as stream, ThreadPoolExecutor(self.threads) as pool:
+            blocks = whole_lines(stream, member.where, tally, free)
+            if member.has_header:
+                blocks = _without_header(blocks, tally)
+            waiting: deque[tuple[Block, Future[tuple[int, T] | None]]] = deque()
+            for block in track(blocks, f"blocks of {name} read"):
                 waiting.append((block, pool.submit(work, block)))
                 if len(waiting) > 2 * self.threads:
                     yield result(*waiting.popleft())
@@ -189,15 +196,16 @@ def _options(member: Member, columns: Sequence[str], encoded: frozenset[str]) ->
     few = pa.dictionary(pa.int32(), pa.string())
     return {
         "read_options": pc.ReadOptions(
-            column_names=[*member.columns, "nothing"], block_size=2 * LONGEST, use_threads=False
+            column_names=[*member.columns, _NOTHING], block_size=2 * LONGEST, use_threads=False
         ),
         "parse_options": pc.ParseOptions(
             delimiter="|", quote_char=False, escape_char=False, ignore_empty_lines=False
         ),
         "convert_options": pc.ConvertOptions(
             check_utf8=False,  # is_good has
-            column_types={column: few if column in encoded else pa.string() for column in columns},
-            include_columns=list(columns),
+            column_types={column: few if column in encoded else pa.string() for column in columns}
+            | {_NOTHING: pa.null()},
+            include_columns=[*columns, _NOTHING],
             include_missing_columns=bool(absent),
             null_values=[""],
             strings_can_be_null=True,
@@ -205,12 +213,13 @@ def _options(member: Member, columns: Sequence[str], encoded: frozenset[str]) ->
     }
 
 
-def _parse(block: bytes, options: dict[str, Any]) -> pa.Table:
-    if not block:
+def _parse(block: Block, options: dict[str, Any]) -> pa.Table:
+    if not block.size:
         convert = options["convert_options"]
-        fields = [(name, convert.column_types[name]) for name in convert.include_columns]
+        fields = [(name, convert.column_types[name]) for name in convert.include_columns[:-1]]
         return pa.schema(fields).empty_table()
-    table = pc.read_csv(pa.BufferReader(block), **options)
+    table = pc.read_csv(pa.BufferReader(pa.py_buffer(block.text)), **options)
+    table = table.drop_columns(_NOTHING)
     for name, value in _CONSTANTS.items():
         place = table.schema.get_field_index(name)
         if place >= 0 and name not in options["read_options"].column_names:
@@ -220,8 +229,8 @@ def _parse(block: bytes, options: dict[str, Any]) -> pa.Table:
     return table
 
 
-def _without_header(blocks: Iterator[bytes], tally: Tally) -> Iterator[bytes]:
-    header, _, rest = next(blocks, b"").partition(b"\n")
+def _without_header(blocks: Iterator[Block], tally: Tally) -> Iterator[Block]:
+    header, _, rest = bytes(next(blocks, Block(b"", 0)).text).partition(b"\n")
     tally.lines += bool(header)
-    yield rest
+    yield Block(rest, len(rest))
     yield from blocks

@@ -22,6 +22,10 @@ from balign.kg.lines import Reject
 from balign.kg.merge import Merged
 from balign.kg.ontology import TERM_CLASS, Ontology
 
+# Text that hardly repeats: DuckDB's compression makes less than half of it, and costs four times as
+# much as writing it.
+UNCOMPRESSED = "USING COMPRESSION uncompressed"
+
 STAGING = """
 CREATE TABLE stage_name (concept VARCHAR, name VARCHAR, source VARCHAR, code VARCHAR,
     term_type VARCHAR, class INTEGER, precedence INTEGER, position BIGINT, restriction INTEGER);
@@ -74,27 +78,31 @@ CREATE OR REPLACE TEMP VIEW final_name AS SELECT *, 1 AS class FROM release_name
 """
 
 # The order is that of final_name: a join with the held-out names would not keep it.
-_WRITE_NAMES = """
-CREATE TABLE kg.concept AS
-    SELECT concept, name AS preferred_name, source FROM final_name WHERE rank = 0;
-CREATE TABLE kg.atom AS
+_WRITE_NAMES = f"""
+CREATE TABLE kg.concept (concept VARCHAR, preferred_name VARCHAR {UNCOMPRESSED}, source VARCHAR);
+INSERT INTO kg.concept SELECT concept, name, source FROM final_name WHERE rank = 0;
+CREATE TABLE kg.atom (concept VARCHAR, name VARCHAR {UNCOMPRESSED}, source VARCHAR,
+    code VARCHAR {UNCOMPRESSED}, term_type VARCHAR, preferred BOOLEAN, rank INTEGER,
+    held_out BOOLEAN, restriction INTEGER);
+INSERT INTO kg.atom
     SELECT concept, name, source, code, term_type, rank = 0 AS preferred, rank, held_out,
         restriction
     FROM final_name;
 """
 
-_MIXED_REST = """
+_XREF = f"CREATE TABLE kg.xref (concept VARCHAR, identifier VARCHAR {UNCOMPRESSED});"
+_MIXED_REST = f"""{_XREF}
 CREATE TABLE kg.semantic_type AS
     SELECT concept, semantic_type, first(source ORDER BY precedence) AS source
     FROM (FROM stage_type UNION ALL SELECT *, 'UMLS', 0 FROM release_type)
     GROUP BY concept, semantic_type ORDER BY concept, semantic_type;
-CREATE TABLE kg.xref AS
+INSERT INTO kg.xref
     SELECT DISTINCT concept, identifier FROM (FROM stage_xref UNION ALL FROM release_xref)
     ORDER BY concept, identifier;
 """
-_RELEASE_REST = """
+_RELEASE_REST = f"""{_XREF}
 CREATE TABLE kg.semantic_type AS SELECT concept, semantic_type, 'UMLS' AS source FROM release_type;
-CREATE TABLE kg.xref AS FROM release_xref;
+INSERT INTO kg.xref FROM release_xref;
 """
 _WRITE_REST = """
 CREATE TABLE kg.definition AS
