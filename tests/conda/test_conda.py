@@ -22,9 +22,9 @@ def conda(root, tmp_path_factory):
     script = [root / "tests/conda/tool/setup.sh", folder]
     subprocess.run(script, check=True, env={**os.environ, "PYTHON": sys.executable})
     path = f"{folder}/bin:{os.environ['PATH']}"
-    # An index that cannot be reached is asked once for each package, and not for long.
-    once = {"PIP_RETRIES": "0", "PIP_DEFAULT_TIMEOUT": "1"}
-    yield {"CONDARC": str(folder / "condarc"), "PATH": path, "PIP_NO_COMPILE": "1", **once}
+    # An index that cannot be reached is asked twice for each package, not six times.
+    patience = {"PIP_RETRIES": "1", "PIP_DEFAULT_TIMEOUT": "5"}
+    yield {"CONDARC": str(folder / "condarc"), "PATH": path, "PIP_NO_COMPILE": "1", **patience}
     shutil.rmtree(folder)
 
 
