@@ -148,7 +148,7 @@ def _fill(
             found = no_release(beside)
         merged = merge_terms(
             ontologies,
-            lambda identifiers: cui_of(connection, found, identifiers) if identifiers else {},
+            lambda identifiers: cui_of(connection, found, identifiers),
             lambda cuis: names_of(connection, found, cuis),
         )
         connection.register("release_name", found.names)

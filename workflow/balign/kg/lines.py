@@ -62,7 +62,7 @@ class Tally:
 def whole_lines(
     stream: io.RawIOBase, where: str, tally: Tally, free: deque[bytearray]
 ) -> Iterator[Block]:
-    """Cut a file at line feeds, about every 4 MiB.
+    """Cut a file at line feeds, about every 8 MiB.
 
     CR LF becomes a line feed, and the last line gets one.
 

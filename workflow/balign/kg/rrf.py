@@ -346,6 +346,8 @@ def cui_of(
     connection: duckdb.DuckDBPyConnection, release: ReleaseTables, identifiers: set[str]
 ) -> dict[str, str]:
     """Return identifier → ``UMLS:`` CUI for those that the Metathesaurus lists."""
+    if not identifiers:
+        return {}  # at once: the release's may still be worked out
     return _look_up(
         connection,
         release.identifiers.result(),
