@@ -207,10 +207,11 @@ def test_rank_metrics_are_those_of_scikit_learn():
 
 
 def test_macro_hits_average_over_groups():
-    groups = pl.DataFrame({"group": ["a", "a", "a", "b"]})
-    predictions = ranked(1, 4, None, 1).hstack(groups)
-    assert METRICS["macro_hits@1"].value(predictions) == pytest.approx((1 / 3 + 1) / 2)
-    assert METRICS["macro_hits@5"].value(predictions) == pytest.approx((2 / 3 + 1) / 2)
+    groups = pl.DataFrame({"group": ["a", "a", "a", "a", "b"]})
+    predictions = ranked(1, 4, None, 40, 1).hstack(groups)
+    assert METRICS["macro_hits@1"].value(predictions) == pytest.approx((1 / 4 + 1) / 2)
+    assert METRICS["macro_hits@5"].value(predictions) == pytest.approx((2 / 4 + 1) / 2)
+    assert METRICS["macro_recall"].value(predictions) == pytest.approx((3 / 4 + 1) / 2)
 
 
 PLAIN = pl.DataFrame(

@@ -10,7 +10,14 @@ import transformers
 
 from balign.evaluate.mask_filling import Pieces, fill_masks
 from balign.evaluate.outcome import Run, TaskSkipped
-from balign.evaluate.probing import Probe, best_texts, query_of, read_probes, run, special_pieces
+from balign.evaluate.probing import (
+    Probe,
+    distinct_texts,
+    query_of,
+    read_probes,
+    run,
+    special_pieces,
+)
 from balign.evaluate.zero_shot_settings import ProbingTask
 from balign.pretrain.encoder import load_text_encoder
 
@@ -38,10 +45,13 @@ def slowly(model, query, pieces, masks, beam):
             logits[:, list(pieces.banned)] = -math.inf
             chances = logits.log_softmax(dim=-1)
             open_places = [row for row, one in enumerate(ids) if one == pieces.mask]
-            surest = max(open_places, key=lambda row: float(chances[row].max()))
-            for piece in chances[surest].argsort(descending=True)[:beam].tolist():
-                new = [*ids[:surest], piece, *ids[surest + 1 :]]
-                grown.append((new, score + float(chances[surest, piece])))
+            fillings = [
+                (chance, row, piece)
+                for row in open_places
+                for piece, chance in enumerate(chances[row].tolist())
+            ]
+            for chance, row, piece in sorted(fillings, key=lambda one: -one[0])[:beam]:
+                grown.append(([*ids[:row], piece, *ids[row + 1 :]], score + chance))
         states = []
         for ids, score in sorted(grown, key=lambda one: -one[1]):
             if all(ids != other for other, _ in states) and len(states) < beam:
@@ -79,14 +89,17 @@ def test_all_at_once_is_one_by_one(masked_folder):
 class ByHand:
     """A model of five pieces, 0 [CLS], 1 [SEP], 2 [MASK], 3 x and 4 y, with chances set by hand.
 
-    With both masks open the second is the surer one: y 0.6, x 0.4; the first has x 0.55, y 0.45.
+    With both masks open the second has y 0.6, x 0.4; the first has x 0.55, y 0.45.
     After y as second the first is x with 0.9; after x as second it is y with 0.8.
+    After x as first the second is y with 0.75; after y as first it is either.
     """
 
     CHANCES: ClassVar = {
         (2, 2): {1: {3: 0.55, 4: 0.45}, 2: {3: 0.4, 4: 0.6}},
         (2, 4): {1: {3: 0.9, 4: 0.1}},
         (2, 3): {1: {3: 0.2, 4: 0.8}},
+        (3, 2): {2: {3: 0.25, 4: 0.75}},
+        (4, 2): {2: {3: 0.5, 4: 0.5}},
         (2,): {1: {3: 0.7, 4: 0.3}},
     }
 
@@ -113,9 +126,10 @@ class ByHand:
 def test_the_beam_by_hand():
     (answers,) = fill_masks(ByHand(), [((0,), (1,))], Pieces(2, (0, 1, 2)), max_masks=2, beam=2)
     wanted = [
-        ((3, 4), math.log(0.6 * 0.9) / 2),  # sure of the second mask first
+        # The second mask first; the other state kept, the first one first, has 0.55 * 0.75.
+        ((3, 4), math.log(0.6 * 0.9) / 2),
         ((3,), math.log(0.7)),
-        ((4, 3), math.log(0.4 * 0.8) / 2),
+        ((3, 3), math.log(0.55 * 0.25) / 2),  # better than (4, 4), 0.6 * 0.1
         ((4,), math.log(0.3)),
     ]
     wanted.sort(key=lambda one: -one[1])
@@ -125,11 +139,10 @@ def test_the_beam_by_hand():
 
 def test_a_beam_wider_than_the_vocabulary():
     (answers,) = fill_masks(ByHand(), [((0,), (1,))], Pieces(2, (0, 1, 2)), max_masks=2, beam=9)
-    pairs = [one.pieces for one in answers if len(one.pieces) == 2]
-    assert sorted(pairs) == [(3, 3), (3, 4), (4, 3), (4, 4)]
-    assert sum(math.exp(2 * one.score) for one in answers if len(one.pieces) == 2) == (
-        pytest.approx(1, abs=1e-5)
-    )
+    pairs = {one.pieces: math.exp(2 * one.score) for one in answers if len(one.pieces) == 2}
+    # Each in the better one of its two orders.
+    wanted = {(3, 4): 0.6 * 0.9, (4, 3): 0.4 * 0.8, (4, 4): 0.45 * 0.5, (3, 3): 0.55 * 0.25}
+    assert pairs == pytest.approx(wanted, abs=1e-5)
 
 
 def test_probes_are_distinct_questions_with_all_right_names(database):
@@ -154,7 +167,7 @@ def test_run(masked_folder, encoder_folder, database):
     task = ProbingTask(name="p", family="probing", triples=4, max_masks=2)
     outcome = run(task, Run(model=masked_folder, seed=1, database=database))
     assert len(outcome.predictions) == outcome.counts["distinct_queries"] == 5
-    assert outcome.predictions["answers"].list.len().max() == 5
+    assert outcome.predictions["answers"].list.len().max() == 10  # five of each number of masks
     assert outcome.predictions.schema["rank"] == pl.Int32
     again = run(task, Run(model=masked_folder, seed=1, database=database))
     assert outcome.predictions.equals(again.predictions)
@@ -166,5 +179,4 @@ def test_texts_are_distinct(masked_folder):
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(masked_folder))
     heart, mice = tokenizer.convert_tokens_to_ids(["heart", "mice"])
     answers = [types.SimpleNamespace(pieces=one) for one in ((heart,), (heart,), (mice, heart))]
-    assert best_texts(tokenizer, answers, 5) == ["heart", "mice heart"]
-    assert best_texts(tokenizer, answers, 1) == ["heart"]
+    assert distinct_texts(tokenizer, answers) == ["heart", "mice heart"]

@@ -1,12 +1,14 @@
 """Filling several masks: a confidence-ordered beam over many queries at once.
 
-Of each state the mask is filled whose best word piece has the highest probability (Jiang et al.,
-X-FACTR, EMNLP 2020), with each of the best pieces; of all fillings of a query the best are kept, by
-the sum of log probabilities. After as many steps as there are masks the answers are complete. Those
-of different numbers of masks are compared by the mean.
+A state is filled at the surest place: the best pairs of an open mask and a word piece for it, by
+probability, are its fillings, and of all fillings of a query the best are kept, by the sum of log
+probabilities. That is X-FACTR's order by confidence (Jiang et al., EMNLP 2020) as the beam of
+KeBioLM's ``beam_batch_decode.py`` has it, but for two things: special pieces are no answers, and of
+equal states, filled in another order, the best stays alone. After as many steps as there are masks
+the answers are complete. Those of different numbers of masks are compared by the mean.
 
 All queries of one length and number of masks go through the encoder together, without padding; an
-equal query is decoded once, equal states of a beam are one, and the MLM head sees masks alone.
+equal query is decoded once, and the MLM head sees masks alone.
 """
 
 from __future__ import annotations
@@ -108,9 +110,9 @@ def _beam(
             encoder, flat, places.repeat_interleave(count, dim=0), pieces, beam
         )
         width = best.shape[1]
-        # [q * states, width, t]: each state with each of its best pieces at its surest mask.
+        # [q * states, width, t]: each state with each of its fillings.
         filled = flat[:, None].repeat(1, width, 1)
-        filled.scatter_(2, where[:, None, None].expand(-1, width, 1), best[:, :, None])
+        filled.scatter_(2, where[:, :, None], best[:, :, None])
         filled = filled.view(len(queries), count * width, -1)
         sums = (scores[:, :, None] + values.view(len(queries), count, width)).flatten(1)
         order = sums.argsort(dim=1, descending=True, stable=True)
@@ -142,14 +144,14 @@ def _best_fillings(
     pieces: Pieces,
     beam: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return each state's surest mask ``[s]``, its best pieces and their log probabilities.
+    """Return each state's fillings: masks, pieces for them and log probabilities, the best first.
 
     Args:
         encoder: the encoder.
         states: word pieces ``[s, t]``.
         places: where the masks are or were ``[s, masks]``; each state has as many left.
         pieces: special word pieces.
-        beam: pieces wanted; fewer come back of a smaller vocabulary. Both are ``[s, beam]``.
+        beam: fillings wanted; fewer come back of a smaller vocabulary. All are ``[s, beam]``.
     """
     rows, length = states.shape
     hidden = encoder.model.base_model(
@@ -166,12 +168,11 @@ def _best_fillings(
         top = logits.topk(min(beam, logits.shape[1] - len(pieces.banned)), dim=1)
         values.append(top.values - logits.logsumexp(dim=1, keepdim=True))
         ids.append(top.indices)
-    beam = values[0].shape[1]
-    chances = torch.cat(values).view(rows, -1, beam)
-    surest = chances[:, :, 0].argmax(dim=1)
-    chosen = surest[:, None, None].expand(-1, 1, beam)
+    width = values[0].shape[1]
+    chances = torch.cat(values).view(rows, -1)  # [s, masks left * width]
+    chosen = chances.argsort(dim=1, descending=True, stable=True)[:, :beam]
     return (
-        open_places.gather(1, surest[:, None]).squeeze(1),
-        torch.cat(ids).view(rows, -1, beam).gather(1, chosen).squeeze(1),
-        chances.gather(1, chosen).squeeze(1),
+        open_places.gather(1, chosen // width),
+        torch.cat(ids).view(rows, -1).gather(1, chosen),
+        chances.gather(1, chosen),
     )

@@ -12,7 +12,8 @@ A family chooses its metrics by name and gives the columns that they read, one r
 ``mrr``, ``hits@1``, ``@3``, ``@10``  ``rank``; a null counts as 0, so give every rank for ``mrr``;
                                       2.5 where it ties with rank 2 or 3
 ``kge_mrr``, ..., ``router_mrr``, ... the same of ``rank_kge`` and of ``rank_router``
-``macro_hits@1``, ``macro_hits@5``    ``rank`` and ``group`` (string): hits averaged over groups
+``macro_hits@1``, ``macro_hits@5``,   ``rank`` and ``group`` (string): hits averaged over groups;
+``macro_recall``                      of any rank
 ``accuracy``                          ``gold`` and ``predicted`` (any one type; null is a class)
 ``relation_f1``                       ``gold`` and ``predicted`` (string), null for no relation:
                                       micro F1 over the positive classes, or F1 where there is one
@@ -30,6 +31,7 @@ No family module imports this one: a changed metric makes scores stale and predi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -122,7 +124,7 @@ def _ranks(predictions: pl.DataFrame, column: str) -> FloatArray:
     return ranks
 
 
-def _hits(k: int, column: str = "rank") -> Callable[[pl.DataFrame], npt.NDArray[np.bool_]]:
+def _hits(k: float, column: str = "rank") -> Callable[[pl.DataFrame], npt.NDArray[np.bool_]]:
     """Return whether the right answer is among the first ``k``."""
 
     def hits(predictions: pl.DataFrame) -> npt.NDArray[np.bool_]:
@@ -146,7 +148,7 @@ def _ranking(prefix: str = "", column: str = "rank") -> dict[str, SumMetric]:
     return {f"{prefix}mrr": _mean(_reciprocal(column)), **hits}
 
 
-def _macro_hits(k: int) -> SumMetric:
+def _macro_hits(k: float) -> SumMetric:
     """Mean over groups of the share of hits; a group without an example does not count."""
 
     def statistics(predictions: pl.DataFrame) -> FloatArray:
@@ -290,6 +292,7 @@ METRICS: Mapping[str, Metric] = {
     **_ranking("router_", "rank_router"),
     "macro_hits@1": _macro_hits(1),
     "macro_hits@5": _macro_hits(5),
+    "macro_recall": _macro_hits(math.inf),
     "accuracy": _mean(_equal),
     "relation_f1": SumMetric(_relation_counts, _micro_f1),
     "entity_f1": SumMetric(_entity_counts, _micro_f1),

@@ -148,7 +148,11 @@ class ProbingTask(NamedTask):
         100, ge=1, description="At most so many of a relation; null for any number."
     )
     max_masks: int = Field(10, ge=1, description="Masks tried: 1 to this number.")
-    beam: int = Field(5, ge=1, description="Answers kept.")
+    beam: int = Field(
+        5,
+        ge=1,
+        description="Fillings kept while masks are filled; answers of each number of masks.",
+    )
     max_name_tokens: int = Field(
         24, ge=1, description="Longest given name in word pieces; longer ones are cut."
     )
