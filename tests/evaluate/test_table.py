@@ -14,7 +14,7 @@ from balign.evaluate.show import (
     as_latex,
     as_markdown,
     latex_escaped,
-    leaderboard_table,
+    leaderboard,
     notes,
     shown_rows,
     skipped_lines,
@@ -144,11 +144,25 @@ def test_a_run_given_twice(tmp_path):
 
 def test_terminal_table(tmp_path, results):
     values, _ = make(tmp_path, results)
-    console = Console(width=140, record=True)
-    console.print(leaderboard_table(values["rows"]))
-    text = console.export_text()
-    assert "50.0 ± 35.4" in text
-    assert "+25.0 (" in text
+    console = Console(width=90, record=True)
+    console.print(leaderboard(values["rows"], console.width))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    header, first = lines[2], lines.index("t, all: accuracy@1")
+    row = lines[first + 3]
+    assert row.startswith("bali ") and "+25.0 (" in row
+    mean = "50.0 ± 35.4"
+    assert row.index(mean) + len(mean) == header.index("mean") + len("mean")
+
+
+def test_long_names_of_models_are_folded(tmp_path):
+    values, _ = make(tmp_path, [write_result(tmp_path, "t", "a-model-of-a-long-name", 1, [1])])
+    console = Console(width=50, record=True)
+    console.print(leaderboard(values["rows"], console.width))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert max(map(len, lines)) <= 50
+    first = lines.index("t, all: accuracy@1")
+    assert "100.0 to 100.0" in lines[first + 1]
+    assert lines[first + 1].split()[0] + lines[first + 2] == "a-model-of-a-long-name"
 
 
 PUBLISHED = """
@@ -179,8 +193,8 @@ def test_published_figures_are_shown_under_ours_of_the_same_task(board):
     assert names == ["base", "mlm", "bali", "zeta", "Big_Model & 50%"]
     assert shown_rows(values, everything=True)[-1]["system"] == "Other"
     assert "published: Big_Model & 50%: A et al., 2020" in notes(values, shown)
-    console = Console(width=160, record=True)
-    console.print(leaderboard_table(shown))
+    console = Console(width=100, record=True)
+    console.print(leaderboard(shown, console.width))
     assert "Big_Model & 50% (published)" in console.export_text()
 
 

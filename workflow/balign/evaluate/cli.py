@@ -120,13 +120,14 @@ def table(
 
 
 def _print(board: Mapping[str, Any], form: Form, everything: bool) -> None:
-    from balign.evaluate.show import FORMS, leaderboard_table, notes, shown_rows
+    from balign.evaluate.show import FORMS, leaderboard, notes, shown_rows
 
     rows = shown_rows(board, everything)
     if form is Form.terminal:
         from rich.console import Console
 
-        Console().print(leaderboard_table(rows))
+        console = Console()
+        console.print(leaderboard(rows, console.width))
         for line in notes(board, rows):
             typer.echo(line)
         return

@@ -10,10 +10,12 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from balign.evaluate.leakage import leakage_line
 
@@ -31,7 +33,9 @@ _HEADINGS = (
     "from base (p)",
     "from mlm (p)",
 )
+_GROUP = 3  # columns that rows of a group share
 _WORDS = 4  # columns of words; the others hold figures
+_GAP = 2  # characters between the columns of a terminal
 _HEADLINE = ("all", "refined")  # subsets shown unless all are asked for
 
 
@@ -84,28 +88,43 @@ def _difference(row: Row, reference: str) -> str:
     return f"{100 * difference:+.1f} ({row[f'p_{reference}']:.3f})"
 
 
-def leaderboard_table(rows: Sequence[Row]) -> Table:
-    """Return rows as a table for a terminal."""
-    every = [cells(row) for row in rows]
+def leaderboard(rows: Sequence[Row], width: int) -> Group:
+    """Return rows for a terminal: a heading and a table for each task, subset and metric.
+
+    Args:
+        rows: those to show.
+        width: characters of a line; long names of models are folded to fit.
+    """
+    headings = _HEADINGS[_GROUP:]
+    every = [cells(row)[_GROUP:] for row in rows]
     # Where nothing is compared there is no column for it.
-    used = [place for place in range(len(_HEADINGS)) if any(one[place] for one in every)]
-    # Without frames eight columns of ours fit into 120 characters.
-    table = Table(title="Leaderboard, in percent", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for place in used:
-        if place < _WORDS:
-            table.add_column(_HEADINGS[place], overflow="fold", min_width=8)
-        else:
-            table.add_column(_HEADINGS[place], justify="right", no_wrap=True)
-    previous: tuple[str, ...] | None = None
-    for row, found in zip(rows, every, strict=True):
-        group = found[:3]
-        if previous is not None and group != previous:
-            table.add_section()
-        words = (*(group if group != previous else ("", "", "")), *found[3:])
-        style = "dim" if is_published(row) else None
-        table.add_row(*(words[place] for place in used), style=style)
-        previous = group
-    return table
+    used = [place for place in range(len(headings)) if any(one[place] for one in every)]
+    widths = [max(len(headings[p]), *(len(one[p]) for one in every)) for p in used]
+    if widths:
+        widths[0] = max(8, min(widths[0], width - sum(widths[1:]) - _GAP * len(widths)))
+
+    def table(header: bool = False) -> Table:
+        found = Table(box=None, padding=(0, _GAP, 0, 0), show_header=header)
+        for place, size in zip(used, widths, strict=True):
+            justify: JustifyMethod = "right" if place else "left"
+            found.add_column(
+                headings[place], justify=justify, width=size, overflow="fold", no_wrap=place > 0
+            )
+        return found
+
+    parts: list[RenderableType] = [Text("Leaderboard, in percent\n"), table(header=True)]
+    for (task, subset, metric), some in groupby(zip(rows, every, strict=True), key=_group):
+        found = table()
+        for row, values in some:
+            style = "dim" if is_published(row) else None
+            found.add_row(*(values[place] for place in used), style=style)
+        parts += [Text(f"\n{task}, {subset}: {metric}", style="bold"), found]
+    return Group(*parts)
+
+
+def _group(pair: tuple[Row, tuple[str, ...]]) -> tuple[str, str, str]:
+    row, _ = pair
+    return row["task"], row["subset"], row["metric"]
 
 
 def as_csv(rows: Sequence[Row]) -> str:
