@@ -109,6 +109,22 @@ def test_missing_and_surplus_columns_do_not_cancel_out(tmp_path, bad):
         read_types(tmp_path)
 
 
+def test_an_empty_line_of_medgen_is_no_row_of_constants(tmp_path):
+    (tmp_path / "MGCONSO.RRF").write_text(
+        "#CUI|TS|STT|ISPREF|AUI|SAUI|SCUI|SDUI|SAB|TTY|CODE|STR|SUPPRESS|\n"
+        "C1|P|PF|Y|A1||||GTR|PT|x|name|N|\n\nC2|P|PF|Y|A2||||GTR|PT|y|other|N|\n"
+    )
+    (tmp_path / "MGREL.RRF").write_text(
+        "#CUI1|AUI1|STYPE1|REL|CUI2|AUI2|RELA|RUI|SAB|SL|SUPPRESS|\n"
+    )
+    columns = ("CUI", "LAT")  # MedGen leaves LAT out: it is put into every row
+    with open_release(tmp_path) as release:
+        reader = ReleaseReader(duckdb.connect(), release, True, 1)
+        (found,) = reader.read("MRCONSO", columns, (), lambda table: table.to_pylist())
+    assert found == [{"CUI": "C1", "LAT": "ENG"}, {"CUI": "C2", "LAT": "ENG"}]
+    assert [reject.line for reject in reader.tallies["MRCONSO"].rejects] == [3]
+
+
 def test_a_line_may_be_very_long_but_not_endless(tmp_path, monkeypatch):
     name = "ä" * 1_000_000
     (tmp_path / "MRSTY.RRF").write_text(f"C1|T1|A|{name}|AT1||\n", encoding="utf-8")

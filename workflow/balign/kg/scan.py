@@ -153,7 +153,7 @@ class ReleaseReader:
                 table = _parse(block, options)
             except pa.ArrowInvalid:  # too few or too many columns, or the last not closed
                 return None
-            if all(column.null_count for column in table.columns):
+            if all(table[column].null_count for column in columns if column not in _CONSTANTS):
                 return None  # an empty line looks like a row of nothing
             return len(table), change(table)
 
