@@ -50,12 +50,15 @@ def shown_rows(board: Mapping[str, Any], everything: bool = False) -> list[Row]:
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in board["rows"]:
         if everything or (row["primary"] and row["subset"] in _HEADLINE):
-            groups.setdefault((row["task"], row["subset"], row["metric"]), []).append(row)
+            groups.setdefault(_group(row), []).append(row)
     for one in board.get("published", ()):
-        group = (one["task"], one["subset"], one["metric"])
-        if everything or group in groups:
-            groups.setdefault(group, []).append(one)
+        if everything or _group(one) in groups:
+            groups.setdefault(_group(one), []).append(one)
     return [row for rows in groups.values() for row in rows]
+
+
+def _group(row: Row) -> tuple[str, str, str]:
+    return row["task"], row["subset"], row["metric"]
 
 
 def is_published(row: Row) -> bool:
@@ -65,7 +68,7 @@ def is_published(row: Row) -> bool:
 
 def cells(row: Row) -> tuple[str, ...]:
     """Return what stands in the columns, figures times 100."""
-    group = (row["task"], row["subset"], row["metric"])
+    group = _group(row)
     if is_published(row):
         return (*group, f"{row['system']} (published)", "", f"{row['value']:.1f}", "", "", "", "")
     deviation = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.1f}"
@@ -113,18 +116,14 @@ def leaderboard(rows: Sequence[Row], width: int) -> Group:
         return found
 
     parts: list[RenderableType] = [Text("Leaderboard, in percent\n"), table(header=True)]
-    for (task, subset, metric), some in groupby(zip(rows, every, strict=True), key=_group):
+    for (task, subset, metric), some in groupby(rows, key=_group):
         found = table()
-        for row, values in some:
+        for row in some:
+            values = cells(row)[_GROUP:]
             style = "dim" if is_published(row) else None
             found.add_row(*(values[place] for place in used), style=style)
         parts += [Text(f"\n{task}, {subset}: {metric}", style="bold"), found]
     return Group(*parts)
-
-
-def _group(pair: tuple[Row, tuple[str, ...]]) -> tuple[str, str, str]:
-    row, _ = pair
-    return row["task"], row["subset"], row["metric"]
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -135,7 +134,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("origin", "task", "subset", "metric", "model", *figures, "source"))
     for row in rows:
-        group = (row["task"], row["subset"], row["metric"])
+        group = _group(row)
         if is_published(row):
             blank = [""] * (len(figures) - 2)
             value = round(row["value"] / 100, 6)
@@ -180,13 +179,8 @@ def as_latex(rows: Sequence[Row]) -> str:
 
     columns = "l" * _WORDS + "r" * (len(_HEADINGS) - _WORDS)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(_HEADINGS)]
-    previous: tuple[str, ...] | None = None
-    for row in rows:
-        found = cells(row)
-        if found[:3] != previous:
-            lines.append(r"\midrule")
-        lines.append(line(found))
-        previous = found[:3]
+    for _, some in groupby(rows, key=_group):
+        lines += [r"\midrule", *(line(cells(row)) for row in some)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
